@@ -1,0 +1,53 @@
+-- Document 001, block 12: five tasks in a list, and wait.
+-- Deviations:
+--   * `requests.get(url)` is a stand-in that waits 0.05 s and has the status 200. (The real one would
+--     block the loop and run the five one after the other; the document means them together.)
+--   * Lua prints no lists: `list` does it, one task a line.
+local asyncio = require "asyncio"
+
+local requests <const> = {
+  get = function(_)
+    asyncio.sleep(0.05)
+    return {status_code = 200}
+  end,
+}
+
+local function list(values)
+  local texts = {}
+  for i, value in ipairs(values) do
+    texts[i] = tostring(value)
+  end
+  return "[" .. table.concat(texts, ",\n") .. "]"
+end
+
+local request = asyncio.async(function()
+  local url = "https://www.baidu.com"
+  local status = requests.get(url).status_code
+  return status
+end)
+
+local tasks = {}
+for i = 1, 5 do
+  tasks[i] = asyncio.ensure_future(request())
+end
+print("Tasks:", list(tasks))
+
+local loop = asyncio.get_event_loop()
+loop:run_until_complete(asyncio.wait, tasks)
+
+for _, task in ipairs(tasks) do
+  print("Task Result:", task:result())
+end
+
+--[[ output
+Tasks: [<Task pending name='Task-1' coro=<request() running at 001_12_wait_requests.lua:23>>,
+<Task pending name='Task-2' coro=<request() running at 001_12_wait_requests.lua:23>>,
+<Task pending name='Task-3' coro=<request() running at 001_12_wait_requests.lua:23>>,
+<Task pending name='Task-4' coro=<request() running at 001_12_wait_requests.lua:23>>,
+<Task pending name='Task-5' coro=<request() running at 001_12_wait_requests.lua:23>>]
+Task Result: 200
+Task Result: 200
+Task Result: 200
+Task Result: 200
+Task Result: 200
+]]
