@@ -21,8 +21,8 @@
 -- Without the last, the exit status must be 0 and stderr empty.
 --
 -- In a line, `0x...` stands for an address, `{0.2 s}` for a number of seconds as long as that,
--- `{number}` for any number, `{port}` for the port. A tab in the output counts as a space, and the
--- script's directory before a file name is dropped.
+-- `{number}` for any number, `{port}` for the port, `{text}` for any text. A tab in the output counts
+-- as a space, and the script's directory before a file name is dropped.
 
 local M = {}
 
@@ -203,6 +203,8 @@ local function to_pattern(line)
       return "%d+%.?%d*"
     elseif text == "{port}" then
       return "%d+"
+    elseif text == "{text}" then
+      return ".+"
     end
     return (text:gsub("%p", "%%%0"))
   end
