@@ -1,7 +1,7 @@
 -- Document 000, block 1: five greetings, one after the other, in a program without a loop.
 -- Deviations:
---   * `time.sleep` is `asyncio.sleep` called from the main chunk: stock Lua has no sleep of its own,
---     and a waiting function called where no loop runs waits all the same.
+--   * `time.sleep` is `asyncio.sleep` called from the main chunk: stock Lua has no sleep, and a
+--     waiting function called where no loop runs waits all the same.
 --   * The time printed is counted from the start of the program; seconds are divided by 10.
 local asyncio = require "asyncio"
 

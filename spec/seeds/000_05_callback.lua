@@ -31,7 +31,8 @@ print("Time:", now() - start)
 
 --[[ output
 <Task pending name='Task-1' coro=<do_some_work() running at 000_05_callback.lua:11>>
-<Task pending name='Task-1' coro=<do_some_work() running at 000_05_callback.lua:11> cb=[callback() at 000_05_callback.lua:16]>
+<Task pending name='Task-1' coro=<do_some_work() running at 000_05_callback.lua:11>
+    cb=[callback() at 000_05_callback.lua:16]>
 waiting: 2
 callback: Done after 2s
 Time: {0 s}

@@ -1,7 +1,7 @@
 -- Document 001, block 10: a callback bound to a task.
 -- Deviations:
---   * `requests.get(url)` is a stand-in that waits 0.05 s and has the status 200: HTTP is not part of
---     the library.
+--   * `requests.get(url)` is a stand-in that waits 0.05 s and has the status 200: HTTP is not part
+--     of the library.
 --   * The listing prints `<Response [200]>`; the code takes `.status_code`, which is the number.
 local asyncio = require "asyncio"
 
@@ -32,7 +32,9 @@ loop:run_until_complete(task)
 print("Task:", task)
 
 --[[ output
-Task: <Task pending name='Task-1' coro=<request() running at 001_10_callback.lua:16> cb=[callback() at 001_10_callback.lua:22]>
+Task: <Task pending name='Task-1' coro=<request() running at 001_10_callback.lua:16>
+    cb=[callback() at 001_10_callback.lua:22]>
 Status: 200
-Task: <Task finished name='Task-1' coro=<request() done, defined at 001_10_callback.lua:16> result=200>
+Task: <Task finished name='Task-1' coro=<request() done, defined at 001_10_callback.lua:16>
+    result=200>
 ]]

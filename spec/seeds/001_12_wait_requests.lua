@@ -1,7 +1,7 @@
 -- Document 001, block 12: five tasks in a list, and wait.
 -- Deviations:
---   * `requests.get(url)` is a stand-in that waits 0.05 s and has the status 200. (The real one would
---     block the loop and run the five one after the other; the document means them together.)
+--   * `requests.get(url)` is a stand-in that waits 0.05 s and has the status 200. (The real one
+--     would block the loop and run one after the other; the document means the five together.)
 --   * Lua prints no lists: `list` does it, one task a line.
 local asyncio = require "asyncio"
 

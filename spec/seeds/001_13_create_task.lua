@@ -41,6 +41,8 @@ main end
 1
 2
 2
-{<Task finished name='Task-2' coro=<func() done, defined at 001_13_create_task.lua:14> result='value'>,
-<Task finished name='Task-3' coro=<func() done, defined at 001_13_create_task.lua:14> result='value'>}
+{<Task finished name='Task-2' coro=<func() done, defined at 001_13_create_task.lua:14>
+    result='value'>,
+<Task finished name='Task-3' coro=<func() done, defined at 001_13_create_task.lua:14>
+    result='value'>}
 ]]

@@ -32,6 +32,8 @@ print(set(done))
 1
 2
 2
-{<Task finished name='Task-2' coro=<func() done, defined at 001_14_wait_makes_tasks.lua:15> result='value'>,
-<Task finished name='Task-3' coro=<func() done, defined at 001_14_wait_makes_tasks.lua:15> result='value'>}
+{<Task finished name='Task-2' coro=<func() done, defined at 001_14_wait_makes_tasks.lua:15>
+    result='value'>,
+<Task finished name='Task-3' coro=<func() done, defined at 001_14_wait_makes_tasks.lua:15>
+    result='value'>}
 ]]

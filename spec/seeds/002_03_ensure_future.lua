@@ -22,6 +22,7 @@ print("After calling loop")
 After calling execute
 Task: <Task pending name='Task-1' coro=<execute() running at 002_03_ensure_future.lua:5>>
 Number: 1
-Task: <Task finished name='Task-1' coro=<execute() done, defined at 002_03_ensure_future.lua:5> result=1>
+Task: <Task finished name='Task-1'
+    coro=<execute() done, defined at 002_03_ensure_future.lua:5> result=1>
 After calling loop
 ]]

@@ -35,7 +35,9 @@ loop:run_until_complete(task)
 print("Task:", task)
 
 --[[ output
-Task: <Task pending name='Task-1' coro=<request() running at 002_04_callback.lua:19> cb=[callback() at 002_04_callback.lua:25]>
+Task: <Task pending name='Task-1' coro=<request() running at 002_04_callback.lua:19>
+    cb=[callback() at 002_04_callback.lua:25]>
 Status: <Response [200]>
-Task: <Task finished name='Task-1' coro=<request() done, defined at 002_04_callback.lua:19> result=<Response [200]>>
+Task: <Task finished name='Task-1' coro=<request() done, defined at 002_04_callback.lua:19>
+    result=<Response [200]>>
 ]]

@@ -32,6 +32,7 @@ print("Task Result:", task:result())
 
 --[[ output
 Task: <Task pending name='Task-1' coro=<request() running at 002_05_result.lua:19>>
-Task: <Task finished name='Task-1' coro=<request() done, defined at 002_05_result.lua:19> result=<Response [200]>>
+Task: <Task finished name='Task-1' coro=<request() done, defined at 002_05_result.lua:19>
+    result=<Response [200]>>
 Task Result: <Response [200]>
 ]]

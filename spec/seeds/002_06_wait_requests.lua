@@ -1,7 +1,7 @@
 -- Document 002, program 6: five tasks in a list, and wait.
 -- Deviations:
---   * `requests.get(url)` is a stand-in that waits 0.05 s and returns a response with the status 200.
---     (The real one would block the loop; the document means the five together.)
+--   * `requests.get(url)` is a stand-in that waits 0.05 s and returns a response with the status
+--     200. (The real one would block the loop; the document means the five together.)
 --   * Lua prints no lists: `list` does it, one task a line. The lost indents are back.
 local asyncio = require "asyncio"
 

@@ -1,6 +1,6 @@
 -- Document 004, block 1: generators that are sent values: a producer and a consumer.
--- Deviations: `generator.send(v)` is the call of the iterator with v. Both are asyncio.wrap, so that
--- either could also wait; here they run at the top level, where they behave as coroutine.wrap.
+-- Deviations: `generator.send(v)` is the call of the iterator with v. Both are asyncio.wrap, so
+-- that either could also wait; at the top level, as here, they behave as coroutine.wrap.
 local asyncio = require "asyncio"
 
 local function consumer()

@@ -1,5 +1,5 @@
 -- Document 004, block 8: the results of gather, in the order given.
--- Deviations: Lua prints no lists: the two results are joined by hand. The sleeps are divided by 10.
+-- Deviations: Lua prints no lists: the results are joined by hand. The sleeps are divided by 10.
 local asyncio = require "asyncio"
 
 local coroutine_1 = asyncio.async(function()

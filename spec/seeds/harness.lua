@@ -21,8 +21,9 @@
 -- Without the last, the exit status must be 0 and stderr empty.
 --
 -- In a line, `0x...` stands for an address, `{0.2 s}` for a number of seconds as long as that,
--- `{number}` for any number, `{port}` for the port, `{text}` for any text. A tab in the output counts
--- as a space, and the script's directory before a file name is dropped.
+-- `{number}` for any number, `{port}` for the port, `{text}` for any text. A line that
+-- begins with four spaces continues the one before it. A tab in the output counts as a space, and
+-- the script's directory before a file name is dropped.
 
 local M = {}
 
@@ -77,7 +78,7 @@ function M.expectation(dir, name)
     error(name .. " does not end with a comment that shows its output", 0)
   end
   local lines = {}
-  for line in body:gmatch("([^\n]*)\n") do
+  for line in body:gsub("\n    ", " "):gmatch("([^\n]*)\n") do
     lines[#lines + 1] = line
   end
   return {
