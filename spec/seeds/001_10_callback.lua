@@ -32,9 +32,9 @@ loop:run_until_complete(task)
 print("Task:", task)
 
 --[[ output
-Task: <Task pending name='Task-1' coro=<request() running at 001_10_callback.lua:16>
-    cb=[callback() at 001_10_callback.lua:22]>
+Task: <Task pending name='Task-1' coro=<request() running at 001_10_callback.lua:15>
+    cb=[callback() at 001_10_callback.lua:21]>
 Status: 200
-Task: <Task finished name='Task-1' coro=<request() done, defined at 001_10_callback.lua:16>
+Task: <Task finished name='Task-1' coro=<request() done, defined at 001_10_callback.lua:15>
     result=200>
 ]]

@@ -283,7 +283,7 @@ local function check(problems, expected, process)
   check_output(problems, expected, process)
   check_end(problems, expected, process)
   if problems[1] and process.stderr ~= "" then
-    problems.stderr = process.stderr
+    problems.stderr = (problems.stderr or "") .. process.stderr
   end
   if expected.seconds then
     check_duration(problems, "the whole run", process.seconds, expected.seconds)
