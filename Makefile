@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-# `make help` lists the commands. What is long stands in tools/; this file says what depends on what.
+# `make help` lists the commands. What is long stands in tools/; here is what depends on what.
 #
 # From make or the environment, to build elsewhere than on Debian: LUA= LUA_INCDIR= LUA_LIBDIR=
 # LUA_LIBS= UV_CFLAGS= UV_LIBS= CC= CFLAGS= LDFLAGS=
 # For one command: F=task,queue (specs and C tests by name)  SCALE=0.1 (sizes)  SEEDS= PROFILE=
 
 ifndef LUA
-LUA := $(firstword $(foreach l,lua5.4 lua5.5 lua54 lua55 lua,$(if $(shell command -v $l),$l)) lua5.4)
+LUA := $(firstword $(foreach l,lua5.4 lua5.5 lua54 lua55 lua,\
+  $(if $(shell command -v $l),$l)) lua5.4)
 endif
 LUA_V := $(or $(shell $(LUA) -e 'io.write(_VERSION:match"%d.%d")' 2>/dev/null),5.4)
 PKG_LUA := $(firstword $(foreach p,lua$(LUA_V) lua-$(LUA_V) lua$(subst .,,$(LUA_V)),\
@@ -115,7 +116,7 @@ run-tsan: all
 	@SPEC_SLOW=$${SPEC_SLOW:-8} SPEC_LUA='sh $(CURDIR)/tools/sanitized.sh thread $(LUA)' \
 	  SPEC_C_WRAP='sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
 
-gc: all $(B)/testhost ## each spec twice: collecting before each allocation, and every 100 instructions
+gc: all $(B)/testhost ## each spec twice: collecting at each allocation, then every 100 instructions
 	@for mode in alloc hook; do echo "--- gc $$mode"; SCALE=$${SCALE:-0.001} SPEC_RUNNER=mini \
 	  SPEC_SLOW=$${SPEC_SLOW:-10} SPEC_LUA='$(CURDIR)/$(B)/testhost --gc-'$$mode \
 	  $(TREE) SPEC_C= $(LUA) spec/run.lua || failed=1; done; test -z "$$failed"
@@ -141,8 +142,9 @@ docs: ## the reference, from the comments in src/ and lua/: docs/reference/
 types: ## types/asyncio.lua for editors, from the same comments
 	@$(LUA) tools/gen_types.lua
 
-parts: ## src/lua_parts.h, from lua/asyncio/*.lua
+parts: ## src/lua_parts.h from lua/asyncio/*.lua, and the rockspec's list of C files from src/
 	@$(LUA) tools/gen_lua_parts.lua
+	@$(LUA) tools/check_rockspec.lua --write
 
 bench: all ## run bench/run.lua
 	@$(TREE) $(LUA) bench/run.lua

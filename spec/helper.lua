@@ -3,17 +3,19 @@
 
 local helper = {}
 
--- Sizes: 1 in `make test`, less in gc and valgrind. scale(1000) is 1000, 1 in gc; never below `least`.
+-- Sizes: 1 in `make test`, less in gc and valgrind. scale(1000) is 1000, 1 in gc; never below
+-- `least`.
 helper.SCALE = tonumber(os.getenv("SCALE")) or 1
 
 function helper.scale(n, least)
   return math.max(least or 1, math.floor(n * helper.SCALE))
 end
 
--- Where real time is measured, a machine that runs us under valgrind or a sanitizer gets more of it.
+-- Where real time is measured, a machine that runs us under valgrind or a sanitizer gets more of
+-- it.
 helper.SLOW = tonumber(os.getenv("SPEC_SLOW")) or 1
 
--- Seconds on a clock that only goes forward, with what this took: elapsed(f, ...) -> seconds, results.
+-- Seconds on a clock that only goes forward, for what a process took.
 function helper.now()
   local file = io.open("/proc/uptime")
   if not file then return os.time() end
@@ -63,7 +65,8 @@ function helper.run_script(source, options)
   local out, err = os.tmpname(), os.tmpname()
   local seconds = math.ceil((options.seconds or 20) * helper.SLOW)
   local command = ("TESTHOST_ARM=1 %s timeout -k 5 %d %s %s %s <%s >%s 2>%s"):format(
-    options.env or "", seconds, helper.lua_command(), script, options.arguments or "", input, out, err)
+    options.env or "", seconds, helper.lua_command(), script, options.arguments or "", input, out,
+    err)
   local _, how, code = os.execute(command)
   -- A shell in between reports a signal as 128 plus its number.
   if how == "exit" and code > 128 then how, code = "signal", code - 128 end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- The part of busted and luassert that the specs use, under the same names and with the same meaning,
--- for interpreters that cannot load busted and for runs in which every instruction counts (gc,
--- valgrind). spec/minibusted_spec.lua runs under both and so compares them.
+-- The part of busted and luassert that the specs use, under the same names and with the same
+-- meaning, for interpreters that cannot load busted and for runs in which every instruction counts
+-- (gc, valgrind). spec/minibusted_spec.lua runs under both and so compares them.
 --
 -- Not here: spies, stubs, mocks, matchers, tags, shuffling.
 
@@ -29,7 +29,8 @@ local function display(value)
   return ("(%s) %s"):format(type(value), show(value, 3))
 end
 
--- As luassert's `same`: two tables with the same contents, __eq left aside at the top and used below.
+-- As luassert's `same`: two tables with the same contents, __eq left aside at the top and used
+-- below.
 local function same(a, b, seen, is_top)
   if type(a) ~= "table" or type(b) ~= "table" then return a == b end
   local mt <const> = debug.getmetatable(a)
@@ -65,12 +66,12 @@ end
 
 local Pending = { __tostring = function(self) return self.message end }
 
--- Each gets its packed arguments and returns: whether it holds, what it says if not, and (packed) what
--- the call returns instead of its arguments. `at` is the place of the optional message.
+-- Each gets its packed arguments and returns: whether it holds, what it says if not, and (packed)
+-- what the call returns instead of its arguments. `at` is the place of the optional message.
 local checks = {}
 
 local function check(names, at, f)
-  for name in names:gmatch("%S+") do checks[name] = { f = f, at = at, least = at - 1, name = name } end
+  for name in names:gmatch("%S+") do checks[name] = { f = f, at = at, least = at - 1 } end
 end
 
 local function compared(ok, what, actual, expected)
@@ -142,7 +143,8 @@ check("matches match", 3, function(a)
   local text = as_text(a[2])
   if type(a[1]) ~= "string" or not text then error("matches: pattern and string expected", 0) end
   local ok, captures = search(text, a[1], match_options(a))
-  return ok, ("Expected strings to match.\nPassed in:\n%s\nExpected:\n%s"):format(text, a[1]), captures
+  local message = ("Expected strings to match.\nPassed in:\n%s\nExpected:\n%s"):format(text, a[1])
+  return ok, message, captures
 end)
 
 check("unique", 2, function(a)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Runs the specs and the C tests, each in a process of its own, so that one that crashes or hangs is
--- reported like any other failure. `make test` calls it; its last line is counted, never assumed:
--- "N passed, N failed, N skipped".
+-- Runs the specs and the C tests, each in a process of its own, so that one that crashes or hangs
+-- is reported like any other failure. `make test` calls it; its last line is counted, never
+-- assumed: "N passed, N failed, N skipped".
 --
 -- Environment: F (names: "task,queue", "spec/c"), SPEC_LUA (command that runs a spec's interpreter;
 -- default: the one that runs this), SPEC_RUNNER=mini (spec/minibusted.lua even if busted is there),
@@ -110,7 +110,8 @@ end
 
 local function run_spec(job, lua)
   local path = os.tmpname()
-  local ended, output = run_process(("%s spec/run.lua --file %s"):format(lua, quote(job.path)), path)
+  local command = ("%s spec/run.lua --file %s"):format(lua, quote(job.path))
+  local ended, output = run_process(command, path)
   local list, complete = results.read(path)
   os.remove(path)
   if not complete or (ended and results.count(list).failed == 0) then
@@ -139,8 +140,8 @@ local function run_c_test(job)
     end
   end
   if #list == 0 or (ended and results.count(list).failed == 0) then
-    list[#list + 1] =
-      { status = "failed", name = "the process of " .. job.path, message = ended or "checked nothing" }
+    list[#list + 1] = { status = "failed", name = "the process of " .. job.path,
+      message = ended or "checked nothing" }
   end
   return list, output
 end

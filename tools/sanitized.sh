@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# sanitized.sh address|thread|none COMMAND...: runs a command with the sanitizer's runtime preloaded,
-# because the interpreter itself is not instrumented, only the module is. `none` is for programs that
-# were linked with the runtime (the C tests). The children of the command inherit all of it.
+# sanitized.sh address|thread|none COMMAND...: runs a command with the sanitizer's runtime
+# preloaded, because the interpreter itself is not instrumented, only the module is. `none` is for
+# programs that were linked with the runtime (the C tests). The children of the command inherit all
+# of it.
 set -eu
 which=$1
 shift

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
 ** What the C tests share: a test is a function; check() counts; main() is CHECK_MAIN(tests...).
-** Each test prints "ok NAME" or "not ok NAME", which spec/run.lua counts, and the status is 1 if any
-** failed. A program whose name is given (build/c/heap_test order) runs only that test, for a debugger.
+** Each test prints "ok NAME" or "not ok NAME", which spec/run.lua counts, and the status is 1 if
+** any failed. A program whose name is given (build/c/heap_test order) runs only that test, for a
+** debugger.
 */
 #ifndef CHECK_H
 #define CHECK_H
@@ -59,10 +60,10 @@ static inline int check_run(const CheckTest *tests, int argc, char **argv) {
 }
 
 /* CHECK_MAIN({"order", heap_test_order}, {"remove", heap_test_remove}) */
-#define CHECK_MAIN(...)                                                                            \
-  int main(int argc, char **argv) {                                                                \
-    static const CheckTest tests[] = {__VA_ARGS__, {NULL, NULL}};                                  \
-    return check_run(tests, argc, argv);                                                           \
+#define CHECK_MAIN(...)                                           \
+  int main(int argc, char **argv) {                               \
+    static const CheckTest tests[] = {__VA_ARGS__, {NULL, NULL}}; \
+    return check_run(tests, argc, argv);                          \
   }
 
 #endif

@@ -1,0 +1,62 @@
+-- SPDX-License-Identifier: MIT
+rockspec_format = "3.0"
+package = "lua-asyncio"
+version = "scm-1"
+
+-- Not published yet: there is no address to fetch from. `luarocks make` and `luarocks pack` in a
+-- checkout do not ask for one; the first release puts its archive here.
+source = {
+  url = "git+file://.",
+}
+
+description = {
+  summary = "What asyncio gives Python, for Lua 5.4, over libuv",
+  detailed = [[
+Tasks, futures, cancellation, gather and wait, timeouts, locks, queues, sockets and streams on one
+thread, with the core in C over libuv. Tasks are Lua coroutines: whatever waits, waits, and no function
+needs a special colour. The module is called asyncio.]],
+  license = "MIT",
+  labels = { "async", "coroutines", "networking", "libuv" },
+}
+
+dependencies = {
+  "lua >= 5.4, < 5.6",
+}
+
+external_dependencies = {
+  LIBUV = { header = "uv.h", library = "uv" },
+}
+
+build = {
+  type = "builtin",
+  modules = {
+    ["asyncio"] = "lua/asyncio/init.lua",
+    ["asyncio.core"] = {
+      sources = {
+      },
+      incdirs = { "src", "$(LIBUV_INCDIR)" },
+      libdirs = { "$(LIBUV_LIBDIR)" },
+      libraries = { "uv" },
+    },
+  },
+  -- Merged over the list above by position.
+  platforms = {
+    linux = {
+      modules = { ["asyncio.core"] = { libraries = { "uv", "pthread", "dl" } } },
+    },
+    windows = {
+      modules = {
+        ["asyncio.core"] = {
+          libraries = { "uv", "ws2_32", "iphlpapi", "userenv", "psapi", "user32", "advapi32", "ole32",
+            "shell32", "dbghelp" },
+        },
+      },
+    },
+  },
+}
+
+-- LuaRocks' own busted type would download busted; make takes Debian's.
+test = {
+  type = "command",
+  command = "make test",
+}
