@@ -13,19 +13,24 @@ local parser <const> = require "tools.ldoc_parser"
 -- the layer is `ordered`, the rooms that stand before it. `also` opens a door for one room, with a
 -- reason.
 local LAYERS <const> = {
-  { name = "plain C", rooms = { "list", "heap", "buffer", "sys" }, plain = true },
-  { name = "errors", rooms = { "core", "error" }, ordered = true },
+  { name = "plain C", rooms = { "list", "heap", "buffer" }, plain = true },
+  { name = "errors", rooms = { "core", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
-    rooms = { "ready", "timer", "wait", "context", "future", "coro", "task", "interrupt",
+    rooms = { "ready", "timer", "wait", "context", "handle", "future", "coro", "task", "interrupt",
       "loop" } },
-  { name = "on the core", rooms = { "wrap", "gather", "scope", "locks", "queue" }, no_uv = true },
-  { name = "I/O base", rooms = { "resource", "addr" }, ordered = true },
+  { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
+  { name = "on the core", no_uv = true,
+    rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
+  { name = "I/O base", rooms = { "sys", "resource", "arena", "addr" }, ordered = true },
   { name = "leaves",
     rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
   { name = "roof", rooms = { "lua_parts", "runner", "state", "asyncio" }, ordered = true },
 }
 
 local ALSO <const> = {
+  ["gather > scope"] = "wait_for is a timeout around an await",
+  ["locks > semaphore"] = "locks opens what is left of asyncio's locks",
+  ["locks > barrier"] = "the same",
   ["server > stream"] = "a server makes streams",
   ["process > stream"] = "a child's stdin, stdout and stderr are streams",
 }
@@ -35,6 +40,11 @@ local GENERATED <const> = { ["lua_parts.h"] = true }
 
 local SUSPENDING <const> = { lua_yieldk = true, lua_yield = true, lua_resume = true }
 local SUSPENDS <const> = { ["wait.c"] = "the one room that suspends and resumes" }
+
+-- The types that a room owns besides the one it is named after; their statics begin with them.
+local WORDS <const> = {
+  scope = { timeout = true, group = true },
+}
 
 -- Callbacks that do get a lua_State.
 local ENTERS_LUA <const> = {
@@ -199,14 +209,16 @@ local function check_static(file, room, number, line)
   local declared = line:match("^[^%(%[=;{]*") or line
   local name = declared:match("([%a_][%w_]*)%s*$")
   if not name then return end
-  if statics[name] then
+  if statics[name] and statics[name] ~= file then
     complain(file, number, "%s is static in %s, too: the one-file build needs one of each", name,
       statics[name])
   end
   statics[name] = file
-  local prefix = is_header and "asy_" or room .. "_"
-  if name:sub(1, #prefix) ~= prefix then
-    complain(file, number, "static '%s' does not begin with '%s'", name, prefix)
+  local word = name:match("^(%l+)_")
+  if is_header and word ~= "asy" or not is_header and word ~= room and
+    not (WORDS[room] and WORDS[room][word]) then
+    complain(file, number, "static '%s' does not begin with '%s_'", name,
+      is_header and "asy" or room)
   end
 end
 
