@@ -73,9 +73,9 @@ static bool host_is_core(const void *caller) {
 
 /* ---- failing */
 
-/* Counts a growing request; true if it must fail. */
-static bool host_fails(void *ptr, size_t size, bool is_core) {
-  if (host.again && !is_core && ptr == host.again_ptr && size == host.again_size) {
+/* Counts a growing request; true if it must fail. `once`: it will not be tried again. */
+static bool host_fails(void *ptr, size_t size, bool once, bool is_core) {
+  if (host.again && !once && ptr == host.again_ptr && size == host.again_size) {
     host.again = false;
     return true;
   }
@@ -84,28 +84,55 @@ static bool host_fails(void *ptr, size_t size, bool is_core) {
   host.own += is_core;
   if (--host.left > 0) return false;
   host.fired = true;
-  host.again = !is_core;
+  host.again = !once;
   host.again_ptr = ptr;
   host.again_size = size;
   return true;
 }
 
-/* Lua's allocator. */
+/* Put before each of Lua's blocks; two words keep the block aligned. */
+typedef struct Head {
+  size_t is_stack;
+  size_t unused;
+} Head;
+
+/* A thread's stack is born with this size, and as nothing else (`kind` is what Lua says it is for a
+** new block). From 5.4.5 on Lua does not try again when a stack cannot grow. */
+#define STACK_BYTES ((2 * LUA_MINSTACK + 5) * 2 * sizeof(void *))
+#define STACK_TRIES_ONCE (LUA_VERSION_NUM > 504 || LUA_VERSION_RELEASE_NUM >= 50405)
+
+static bool host_is_stack(const Head *head, size_t kind, size_t new_size) {
+  if (!STACK_TRIES_ONCE) return false;
+  return head ? head->is_stack : kind == 0 && new_size == STACK_BYTES;
+}
+
+static void *host_resize(Head *head, size_t new_size, bool is_stack) {
+  head = realloc(head, sizeof *head + new_size);
+  if (!head) return NULL;
+  head->is_stack = is_stack;
+  return head + 1;
+}
+
+/* Lua's allocator. What the library asks for itself must not fail in gc-alloc: nobody would try it
+** again. */
 static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size) {
   (void)ud;
+  Head *head = ptr ? (Head *)ptr - 1 : NULL;
   if (new_size == 0) {
-    free(ptr);
+    free(head);
     return NULL;
   }
-  bool grows = !ptr || new_size > old_size;
-  /* What the library asks for itself must not fail in gc-alloc: nobody would try it again. */
+  bool is_stack = host_is_stack(head, old_size, new_size);
+  bool tries_once = is_stack && head; /* a new stack is an allocation like any other */
   bool is_core = host_is_core(__builtin_return_address(0));
-  if (grows && host.mode == MODE_GC_ALLOC && host.armed && !is_core) {
-    host.retried = !host.retried;
-    if (host.retried) return NULL;
+  if (!ptr || new_size > old_size) {
+    if (host.mode == MODE_GC_ALLOC && host.armed && !is_core && !tries_once) {
+      host.retried = !host.retried;
+      if (host.retried) return NULL;
+    }
+    if (host_fails(ptr, new_size, is_core || tries_once, is_core)) return NULL;
   }
-  if (grows && host_fails(ptr, new_size, is_core)) return NULL;
-  return realloc(ptr, new_size);
+  return host_resize(head, new_size, is_stack);
 }
 
 #if defined(__GLIBC__)
@@ -116,7 +143,7 @@ extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *ptr, size_t size);
 
 static bool host_malloc_fails(void *ptr, size_t size, const void *caller) {
-  if (!host_is_core(caller) || !host_fails(ptr, size, true)) return false;
+  if (!host_is_core(caller) || !host_fails(ptr, size, true, true)) return false;
   errno = ENOMEM;
   return true;
 }
