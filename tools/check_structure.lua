@@ -21,9 +21,10 @@ local LAYERS <const> = {
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
-  { name = "I/O base", rooms = { "sys", "resource", "arena", "addr" }, ordered = true },
+  { name = "I/O base", rooms = { "sys", "resource", "arena", "addr", "flow" }, ordered = true },
   { name = "leaves",
-    rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
+    rooms = { "socket", "reader", "writer", "stream", "server", "udp", "fd", "process", "signal",
+      "file", "thread" } },
   { name = "roof", rooms = { "lua_parts", "runner", "state", "asyncio" }, ordered = true },
 }
 
@@ -44,6 +45,9 @@ local SUSPENDS <const> = { ["wait.c"] = "the one room that suspends and resumes"
 -- The types that a room owns besides the one it is named after; their statics begin with them.
 local WORDS <const> = {
   scope = { timeout = true, group = true },
+  handle = { sleep = true, loop = true }, -- a Loop's methods stand with what they make
+  future = { loop = true },
+  task = { loop = true },
 }
 
 -- Callbacks that do get a lua_State.

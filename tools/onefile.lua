@@ -34,6 +34,7 @@ local done, features, body = {}, {}, {}
 
 -- Feature macros only count in front of the first system header, so they go to the top.
 local function take_feature(line)
+  line = line:gsub("%s*/%*.-%*/%s*$", "")
   local name = line:match("^%s*#%s*define%s+(_[%w_]+_SOURCE)%s*$")
     or line:match("^%s*#%s*define%s+(_[%w_]+_SOURCE%s+%w+)%s*$")
   if name and not features[name] then
