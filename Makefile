@@ -34,11 +34,12 @@ UV_LIBS := $(or $(shell pkg-config --libs libuv 2>/dev/null),-luv)
 endif
 
 # gnu99: C99 with what POSIX adds. No -fvisibility here: the source's attributes set it, so that
-# LuaRocks' builtin build, which takes no flags, exports the same names.
+# LuaRocks' builtin build, which takes no flags, exports the same names. And -iquote, not -I: a
+# room's header must not stand in for a system's of the same name (semaphore.h).
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
   -Wold-style-definition -Wwrite-strings -Wformat=2
-ASY_CFLAGS = -std=gnu99 -fPIC $(WARN) $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(UV_CFLAGS) -Isrc
+ASY_CFLAGS = -std=gnu99 -fPIC $(WARN) $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(UV_CFLAGS) -iquote src
 ifeq ($(shell uname -s),Darwin)
 SHARED := -bundle -undefined dynamic_lookup
 else

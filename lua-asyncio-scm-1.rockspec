@@ -34,7 +34,7 @@ build = {
     ["asyncio.core"] = {
       sources = {
       },
-      incdirs = { "src", "$(LIBUV_INCDIR)" },
+      incdirs = { "$(LIBUV_INCDIR)" },
       libdirs = { "$(LIBUV_LIBDIR)" },
       libraries = { "uv" },
     },

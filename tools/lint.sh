@@ -31,7 +31,7 @@ warnings() {
   status=0
   for file in "$@"; do
     # shellcheck disable=SC2086
-    "$compiler" -std=gnu99 -O2 $WARN -Werror $LUA_CFLAGS $UV_CFLAGS -Isrc -c -fPIC \
+    "$compiler" -std=gnu99 -O2 $WARN -Werror $LUA_CFLAGS $UV_CFLAGS -iquote src -c -fPIC \
       -o "$work/$(basename "$file" .c).o" "$file" || status=1
   done
   return $status
@@ -39,8 +39,9 @@ warnings() {
 
 static_analysis() {
   # shellcheck disable=SC2086
-  cppcheck --quiet --error-exitcode=1 --std=c99 --enable=warning,portability --inline-suppr \
-    --suppress=missingIncludeSystem --suppress=preprocessorErrorDirective -DLUA_VERSION_NUM=504 \
+  cppcheck --quiet --error-exitcode=1 --std=c99 --library=tools/cppcheck.cfg --inline-suppr \
+    --enable=warning,portability --suppress=missingIncludeSystem \
+    --suppress=preprocessorErrorDirective -DLUA_VERSION_NUM=504 -D__GNUC__=12 \
     -DLUA_VERSION_RELEASE_NUM=50404 -Isrc src spec/c tools
 }
 
@@ -59,7 +60,7 @@ windows() {
   status=0
   for file in src/*.c; do
     x86_64-w64-mingw32-gcc -std=gnu99 -Wall -Wextra -Werror -D_WIN32_WINNT=0x0602 -fsyntax-only \
-      -isystem $work/windows/include -Isrc "$file" || status=1
+      -isystem $work/windows/include -iquote src "$file" || status=1
   done
   return $status
 }
@@ -90,7 +91,7 @@ step "clang-format" sh tools/format.sh --check
 rm -rf $work/objects && mkdir -p $work/objects
 for file in src/*.c; do
   # shellcheck disable=SC2086
-  ${CC:-cc} -std=gnu99 -O2 -fPIC $LUA_CFLAGS $UV_CFLAGS -Isrc -c \
+  ${CC:-cc} -std=gnu99 -O2 -fPIC $LUA_CFLAGS $UV_CFLAGS -iquote src -c \
     -o "$work/objects/$(basename "$file" .c).o" "$file" 2>/dev/null
 done
 step "structure of src/" "$LUA" tools/check_structure.lua . $work/objects
