@@ -14,7 +14,8 @@ export UBSAN_OPTIONS="print_stacktrace=1"
 export TSAN_OPTIONS="suppressions=$here/tsan.supp:second_deadlock_stack=1"
 
 runtime() {
-  lib=$(${CC:-cc} -print-file-name="$1")
+  # A spec may run us again: the compiler is not what is under test.
+  lib=$(LD_PRELOAD='' ${CC:-cc} -print-file-name="$1")
   if [ ! -e "$lib" ]; then
     echo "sanitized.sh: ${CC:-cc} has no $1 (use CC=gcc)" >&2
     exit 1
