@@ -15,10 +15,12 @@ local function write(path, text)
   file:close()
 end
 
--- Runs a tool on the little tree; returns its output and whether it was content.
+-- Runs a tool on the little tree; returns its output and whether it was content. The tools are not
+-- the library: no sanitizer and no valgrind for them.
 local function tool(name, options)
-  local command = ("%s tools/%s.lua %s %s 2>&1")
-  local pipe = assert(io.popen(command:format(helper.lua_command(), name, options or "", root)))
+  local command = ("LD_PRELOAD= %s tools/%s.lua %s %s 2>&1")
+  local lua = os.getenv("LUA") or helper.lua_command()
+  local pipe = assert(io.popen(command:format(lua, name, options or "", root)))
   local output = pipe:read("a")
   return output, pipe:close() == true
 end
