@@ -112,10 +112,10 @@ run-asan: all
 tsan: ## the specs with the module under ThreadSanitizer
 	@$(AGAIN) B=build/tsan CFLAGS='-O1 -g' SAN='-fsanitize=thread' run-tsan
 
-run-tsan: all
+run-tsan: all $(B)/unpreload.so
 	-@$(AGAIN) -s -k ctests
 	@SPEC_SLOW=$${SPEC_SLOW:-8} SPEC_LUA='sh $(CURDIR)/tools/sanitized.sh thread $(LUA)' \
-	  SPEC_C_WRAP='sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
+	  SPEC_C_WRAP='setarch -R sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
 
 gc: all $(B)/testhost ## each spec twice: collecting at each allocation, then every 100 instructions
 	@for mode in alloc hook; do echo "--- gc $$mode"; SCALE=$${SCALE:-0.001} SPEC_RUNNER=mini \
@@ -195,5 +195,8 @@ $(B)/c/%: spec/c/%.c $(B)/libasyncio.a $(B)/flags
 
 $(B)/testhost: tools/testhost.c $(B)/flags
 	$(CC) $(ASY_CFLAGS) -MMD -MP -o $@ $< $(wordlist 2,99,$(HOST_LINK))
+
+$(B)/unpreload.so: tools/unpreload.c $(B)/flags
+	$(CC) -O1 -fPIC $(WARN) $(SHARED) -o $@ $<
 
 -include $(OBJ:.o=.d) $(C_TESTS:=.d)

@@ -26,7 +26,12 @@ runtime() {
 case $which in
 address) LD_PRELOAD=$(runtime libasan.so) ;;
 # ThreadSanitizer wants its own address layout, which randomization can take away.
-thread) LD_PRELOAD=$(runtime libtsan.so) && set -- setarch -R "$@" ;;
+thread)
+  LD_PRELOAD="$(runtime libtsan.so) $here/../build/tsan/unpreload.so"
+  set -- env LD_PRELOAD="$LD_PRELOAD" "$@"
+  LD_PRELOAD=''
+  set -- setarch -R "$@"
+  ;;
 none) LD_PRELOAD= ;;
 *) echo "usage: sanitized.sh address|thread|none COMMAND..." >&2 && exit 2 ;;
 esac
