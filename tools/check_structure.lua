@@ -17,13 +17,13 @@ local LAYERS <const> = {
   { name = "errors", rooms = { "core", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
     rooms = { "ready", "timer", "wait", "context", "handle", "future", "coro", "task", "interrupt",
-      "loop" } },
+      "deadlock", "loop" } },
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
   { name = "I/O base", rooms = { "sys", "resource", "arena", "addr", "flow" }, ordered = true },
   { name = "leaves",
-    rooms = { "socket", "reader", "writer", "stream", "server", "udp", "fd", "process", "signal",
+    rooms = { "reader", "writer", "socket", "memory", "stream", "server", "udp", "fd", "process", "signal",
       "file", "thread" } },
   { name = "roof", rooms = { "lua_parts", "runner", "state", "asyncio" }, ordered = true },
 }
@@ -48,6 +48,7 @@ local WORDS <const> = {
   handle = { sleep = true, loop = true }, -- a Loop's methods stand with what they make
   future = { loop = true },
   task = { loop = true },
+  wrap = { patch = true },
 }
 
 -- Callbacks that do get a lua_State.
