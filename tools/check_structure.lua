@@ -23,8 +23,8 @@ local LAYERS <const> = {
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
   { name = "I/O base", rooms = { "sys", "resource", "arena", "addr", "flow" }, ordered = true },
   { name = "leaves",
-    rooms = { "reader", "writer", "socket", "memory", "stream", "server", "udp", "fd", "process", "signal",
-      "file", "thread" } },
+    rooms = { "reader", "writer", "socket", "memory", "stream", "server", "udp", "fd", "process",
+      "signal", "file", "thread" } },
   { name = "roof", rooms = { "lua_parts", "runner", "state", "asyncio" }, ordered = true },
 }
 
