@@ -38,7 +38,7 @@ endif
 # room's header must not stand in for a system's of the same name (semaphore.h).
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
-  -Wold-style-definition -Wwrite-strings -Wformat=2
+  -Wold-style-definition -Wwrite-strings -Wformat=2 -Werror=implicit-function-declaration
 ASY_CFLAGS = -std=gnu99 -fPIC $(WARN) $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(UV_CFLAGS) -iquote src
 ifeq ($(shell uname -s),Darwin)
 SHARED := -bundle -undefined dynamic_lookup

@@ -14,7 +14,7 @@ local parser <const> = require "tools.ldoc_parser"
 -- reason.
 local LAYERS <const> = {
   { name = "plain C", rooms = { "list", "heap", "buffer" }, plain = true },
-  { name = "errors", rooms = { "core", "name", "option", "error" }, ordered = true },
+  { name = "errors", rooms = { "core", "pin", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
     rooms = { "ready", "timer", "wait", "context", "handle", "future", "coro", "task", "interrupt",
       "deadlock", "loop" } },
@@ -22,10 +22,10 @@ local LAYERS <const> = {
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
   { name = "I/O base", rooms = { "sys", "resource", "arena", "addr", "flow" }, ordered = true },
+  { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
   { name = "leaves",
-    rooms = { "reader", "writer", "socket", "memory", "stream", "server", "udp", "fd", "process",
-      "signal", "file", "thread" } },
-  { name = "roof", rooms = { "lua_parts", "runner", "state", "asyncio" }, ordered = true },
+    rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
+  { name = "roof", rooms = { "lua_parts", "parts", "runner", "state", "asyncio" }, ordered = true },
 }
 
 local ALSO <const> = {
