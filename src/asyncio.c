@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* asyncio.c - the functions of asyncio.h. */
+#include "asyncio.h"
+
+#include "loop.h"
+#include "pin.h"
+#include "state.h"
+
+static asy_Loop *asyncio_inner(asyncio_Loop *loop) {
+  return (asy_Loop *)(void *)loop;
+}
+
+int luaopen_asyncio_core(lua_State *L) {
+  asy_pin_library();
+  asy_state_open(L);
+  return 1;
+}
+
+/* [1] = uv_loop_t, [2] = flags -> light userdata of the loop */
+static int asyncio_open_protected(lua_State *L) {
+  uv_loop_t *uv = lua_touserdata(L, 1);
+  unsigned flags = (unsigned)lua_tointeger(L, 2);
+  luaL_requiref(L, "asyncio.core", luaopen_asyncio_core, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "asyncio");
+  asy_State *S = asy_state_from_registry(L);
+  unsigned inner = flags & (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_KEEP_SIGPIPE); /* the bits of asy_LoopFlags */
+  asy_Loop *loop = asy_loop_new(L, S, uv, inner);
+  asy_loop_set_current(L, S, lua_gettop(L));
+  lua_rawsetp(L, LUA_REGISTRYINDEX, loop); /* held until asyncio_close */
+  lua_pushlightuserdata(L, loop);
+  return 1;
+}
+
+asyncio_Loop *asyncio_open(lua_State *L, struct uv_loop_s *uv, unsigned flags) {
+  if (!lua_checkstack(L, LUA_MINSTACK)) return NULL;
+  lua_pushcfunction(L, asyncio_open_protected);
+  lua_pushlightuserdata(L, uv);
+  lua_pushinteger(L, (lua_Integer)flags);
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK) return NULL;
+  asyncio_Loop *loop = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return loop;
+}
+
+int asyncio_poll(asyncio_Loop *loop, double budget) {
+  asy_Loop *inner = asyncio_inner(loop);
+  if (inner->closed || inner->hosted) return -1;
+  return asy_loop_poll(inner, budget);
+}
+
+double asyncio_timeout(asyncio_Loop *loop) {
+  asy_Loop *inner = asyncio_inner(loop);
+  if (inner->closed) return -1;
+  return asy_list_is_empty(&inner->ready) ? asy_timer_left(inner) : 0;
+}
+
+static int asyncio_close_protected(lua_State *L) {
+  asy_Loop *loop = lua_touserdata(L, 1);
+  asy_loop_close(L, loop);
+  if (loop->S->current == loop) asy_loop_set_current(L, loop->S, 0);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, loop);
+  return 0;
+}
+
+int asyncio_close(lua_State *L, asyncio_Loop *loop) {
+  if (!lua_checkstack(L, LUA_MINSTACK)) return -1;
+  lua_pushcfunction(L, asyncio_close_protected);
+  lua_pushlightuserdata(L, loop);
+  return lua_pcall(L, 1, 0, 0) == LUA_OK ? 0 : -1;
+}

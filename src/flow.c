@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: MIT */
+/* flow.c - see flow.h. In this order: life, listening, reading, writing; each callback beside what starts it. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* accept4, in sys.h */
+#endif
+#include "flow.h"
+
+#include <string.h>
+
+#include "error.h"
+#include "loop.h"
+#include "sys.h"
+
+#define FLOW_SLICE ((size_t)256 * 1024)    /* the most that is with libuv at a time */
+#define FLOW_TRY_MOST ((size_t)1 << 30)
+#define FLOW_CHUNK_LEAST ((size_t)4 * 1024) /* room in a chunk, so that small writes share it */
+#define FLOW_ACCEPT_MOST 64                /* connections that a server accepts in one turn */
+
+static asy_Wait *flow_wait_of(asy_Link *link) {
+  return ASY_CONTAINER(link, asy_Wait, link);
+}
+
+static void flow_wake(asy_Link *link, int status) {
+  asy_Wait *w = flow_wait_of(link);
+  if (asy_wait_wake(w)) w->status = status;
+}
+
+/* They stay in the list until their continuations run. */
+static void flow_wake_all(asy_List *list, int status) {
+  for (asy_Link *link = asy_list_first(list); link; link = asy_list_next(list, link))
+    flow_wake(link, status);
+}
+
+static void flow_forget_all(asy_List *list) {
+  while (asy_list_take(list))
+    continue;
+}
+
+/* ---- life */
+
+static void flow_finish(asy_Stream *s);
+static void flow_read_stop(asy_Stream *s);
+static void flow_drop_output(asy_Stream *s, asy_Link *from, int status);
+
+static void flow_free(asy_Stream *s) {
+  asy_input_take(&s->input, s->input.buffer.count);
+  asy_free(s);
+}
+
+static void flow_on_close(uv_handle_t *handle) {
+  asy_Stream *s = ASY_CONTAINER(handle, asy_Stream, uv.handle);
+  if (asy_resource_release(&s->res, ASY_HELD_BY_UV)) flow_free(s);
+}
+
+/* The loop closes, perhaps because the Lua state does: nobody is woken. */
+static void flow_on_loop_close(asy_Closer *closer) {
+  asy_Stream *s = ASY_CONTAINER(closer, asy_Stream, res.closer);
+  flow_forget_all(&s->readers);
+  flow_forget_all(&s->settling);
+  for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
+    flow_forget_all(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
+  asy_resource_hold(&s->res, ASY_HELD_BY_UV); /* until this function is done with it */
+  flow_finish(s);
+  if (!s->has_handle && asy_resource_release(&s->res, ASY_HELD_BY_UV)) flow_free(s);
+}
+
+static asy_Stream *flow_create(asy_Loop *loop) {
+  asy_Stream *s = asy_malloc(sizeof *s);
+  if (!s) return NULL;
+  memset(s, 0, offsetof(asy_Stream, uv));
+  asy_resource_init(&s->res, loop, flow_on_loop_close);
+  asy_input_init(&s->input);
+  asy_list_init(&s->readers);
+  asy_list_init(&s->settling);
+  asy_list_init(&s->output);
+  asy_list_init(&s->member);
+  s->limit = ASY_FLOW_LIMIT;
+  s->fd = ASY_SYS_NO_SOCKET;
+  return s;
+}
+
+asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, bool is_inet6) {
+  asy_Stream *s = flow_create(loop);
+  if (!s) {
+    asy_sys_close(fd);
+    return NULL;
+  }
+  s->fd = fd;
+  s->is_inet6 = is_inet6;
+  return s;
+}
+
+asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier) {
+  asy_Stream *s = flow_create(loop);
+  if (!s) return NULL;
+  s->carrier = carrier;
+  s->state = ASY_FLOW_OPEN;
+  memset(&s->uv.carried, 0, sizeof s->uv.carried);
+  return s;
+}
+
+/* Give the socket to libuv. */
+static int flow_open_handle(asy_Stream *s) {
+  if (s->has_handle) return 0;
+  int err = uv_tcp_init(asy_loop_uv(s->res.loop), &s->uv.tcp);
+  if (err) return err;
+  s->has_handle = true;
+  asy_resource_hold(&s->res, ASY_HELD_BY_UV);
+  err = uv_tcp_open(&s->uv.tcp, s->fd);
+  if (err) {
+    asy_sys_close(s->fd); /* uv_close closes only what libuv has taken */
+    flow_finish(s);
+  }
+  return err;
+}
+
+int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer, asy_Stream **out) {
+  asy_Stream *s = asy_flow_new(loop, fd, peer->sa_family == AF_INET6);
+  if (!s) return UV_ENOMEM;
+  asy_address_set(&s->peer, peer);
+  int err = flow_open_handle(s);
+  if (err) {
+    asy_flow_release(s);
+    return err;
+  }
+  s->state = ASY_FLOW_OPEN;
+  *out = s;
+  return 0;
+}
+
+typedef struct flow_Connect {
+  uv_connect_t req;
+  asy_Stream *s;
+} flow_Connect;
+
+static void flow_on_connect(uv_connect_t *req, int status) {
+  flow_Connect *c = ASY_CONTAINER(req, flow_Connect, req);
+  asy_Stream *s = c->s;
+  asy_free(c);
+  if (s->state != ASY_FLOW_CONNECTING) return; /* closed meanwhile */
+  s->res.loop->in_flight--;
+  s->state = status ? ASY_FLOW_FRESH : ASY_FLOW_OPEN;
+  flow_wake_all(&s->settling, status);
+}
+
+int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
+  int err = flow_open_handle(s);
+  if (err) return err;
+  flow_Connect *c = asy_malloc(sizeof *c);
+  if (!c) return UV_ENOMEM;
+  c->s = s;
+  err = uv_tcp_connect(&c->req, &s->uv.tcp, addr, flow_on_connect);
+  if (err) {
+    asy_free(c);
+    return err;
+  }
+  asy_address_set(&s->peer, addr);
+  s->state = ASY_FLOW_CONNECTING;
+  s->res.loop->in_flight++;
+  return 0;
+}
+
+/* Everything is out, or will never be: give back what libuv and the kernel hold, and tell whoever waits for that. */
+static void flow_finish(asy_Stream *s) {
+  if (s->state == ASY_FLOW_CLOSED) return;
+  if (s->state == ASY_FLOW_CONNECTING) s->res.loop->in_flight--;
+  bool listening = s->state == ASY_FLOW_LISTENING;
+  s->state = ASY_FLOW_CLOSED;
+  s->closing = true;
+  s->reading = false;
+  flow_drop_output(s, asy_list_first(&s->output), UV_ECANCELED);
+  flow_wake_all(&s->settling, UV_ECANCELED);
+  if (asy_list_is_empty(&s->readers)) asy_input_take(&s->input, s->input.buffer.count);
+  if (listening) {
+    for (asy_Link *link; (link = asy_list_take(&s->uv.listener.accepted));)
+      asy_flow_release(ASY_CONTAINER(link, asy_Stream, member));
+  }
+  asy_list_remove(&s->member);
+  if (s->group && asy_list_is_empty(&s->group->members)) s->group->on_empty(s->group);
+  s->group = NULL;
+  asy_resource_detach(&s->res);
+  if (s->carrier) s->carrier->close(s);
+  if (s->has_handle) uv_close(&s->uv.handle, flow_on_close);
+  if (!s->carrier && (!s->has_handle || listening)) asy_sys_close(s->fd); /* else libuv has closed it */
+  s->fd = ASY_SYS_NO_SOCKET;
+}
+
+void asy_flow_close(asy_Stream *s) {
+  if (asy_flow_is_closed(s)) return;
+  s->closing = true;
+  if (s->state == ASY_FLOW_OPEN) flow_read_stop(s);
+  flow_wake_all(&s->readers, UV_ECANCELED);
+  for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link)) {
+    if (asy_list_is_empty(&ASY_CONTAINER(link, asy_Chunk, link)->waiters)) continue;
+    flow_drop_output(s, link, UV_ECANCELED); /* what was written before it goes out */
+    break;
+  }
+  asy_Link *first = asy_list_first(&s->output);
+  bool just_a_rest = first && !asy_list_next(&s->output, first) && ASY_CONTAINER(first, asy_Chunk, link)->sendall;
+  if (!first || just_a_rest) flow_finish(s); /* the rest of a sendall that was cancelled */
+}
+
+void asy_flow_abort(asy_Stream *s) {
+  if (s->state == ASY_FLOW_CLOSED) return;
+  if (!s->closing) flow_wake_all(&s->readers, UV_ECANCELED);
+  flow_finish(s);
+}
+
+void asy_flow_release(asy_Stream *s) {
+  asy_flow_close(s);
+  flow_wake_all(&s->settling, UV_ECANCELED);
+  flow_forget_all(&s->readers); /* of use only if __gc was called by hand: a task that waits holds the object */
+  flow_forget_all(&s->settling);
+  if (asy_resource_release(&s->res, ASY_HELD_BY_LUA)) flow_free(s);
+}
+
+/* ---- listening */
+
+int asy_flow_accept(asy_Stream *s, asy_Stream **out) {
+  struct sockaddr_storage peer;
+  uv_os_sock_t fd;
+  int err = asy_sys_accept(s->fd, &peer, &fd);
+  return err ? err : asy_flow_adopt(s->res.loop, fd, (struct sockaddr *)&peer, out);
+}
+
+/* A server takes what there is, up to a number. */
+static void flow_accept_many(asy_Stream *s) {
+  asy_Listener *l = &s->uv.listener;
+  for (int i = 0; i < FLOW_ACCEPT_MOST; i++) {
+    asy_Stream *conn;
+    int err = asy_flow_accept(s, &conn);
+    if (err == UV_EAGAIN) break;
+    if (err) {
+      l->error = err;
+      break;
+    }
+    asy_list_append(&l->accepted, &conn->member);
+  }
+  if (l->error || !asy_list_is_empty(&l->accepted)) l->arrived(s);
+}
+
+/* accept(): one connection for each task that waits, no more; libuv is stopped when nobody does. */
+static void flow_accept_waited(asy_Stream *s) {
+  bool anybody = false;
+  for (asy_Link *link = asy_list_first(&s->readers); link; link = asy_list_next(&s->readers, link)) {
+    asy_Stream *conn;
+    if (flow_wait_of(link)->state != ASY_WAIT_PARKED) continue;
+    anybody = true;
+    int err = asy_flow_accept(s, &conn);
+    if (err == UV_EAGAIN) break;
+    if (!err) asy_list_append(&s->uv.listener.accepted, &conn->member);
+    flow_wake(link, err);
+    if (err) break;
+  }
+  if (!anybody) asy_flow_unwatch(s);
+}
+
+static void flow_on_poll(uv_poll_t *poll, int status, int events) {
+  (void)events;
+  asy_Stream *s = ASY_CONTAINER(poll, asy_Stream, uv.listener.poll);
+  if (status < 0) { /* the socket itself is broken */
+    asy_flow_unwatch(s);
+    s->uv.listener.error = status;
+    flow_wake_all(&s->readers, status);
+    if (s->uv.listener.arrived) s->uv.listener.arrived(s);
+  } else if (s->uv.listener.arrived) {
+    flow_accept_many(s);
+  } else {
+    flow_accept_waited(s);
+  }
+}
+
+int asy_flow_listen(asy_Stream *s, int backlog) {
+  if (s->has_handle) return UV_EINVAL; /* a connect was tried */
+  int err = asy_sys_listen(s->fd, backlog);
+  if (err) return err;
+  err = uv_poll_init_socket(asy_loop_uv(s->res.loop), &s->uv.listener.poll, s->fd);
+  if (err) return err;
+  s->has_handle = true;
+  asy_resource_hold(&s->res, ASY_HELD_BY_UV);
+  asy_list_init(&s->uv.listener.accepted);
+  s->uv.listener.arrived = NULL;
+  s->uv.listener.owner = NULL;
+  s->uv.listener.error = 0;
+  s->uv.listener.polling = false;
+  s->state = ASY_FLOW_LISTENING;
+  return 0;
+}
+
+int asy_flow_watch(asy_Stream *s) {
+  if (s->uv.listener.polling) return 0;
+  int err = uv_poll_start(&s->uv.listener.poll, UV_READABLE, flow_on_poll);
+  s->uv.listener.polling = err == 0;
+  return err;
+}
+
+void asy_flow_unwatch(asy_Stream *s) {
+  uv_poll_stop(&s->uv.listener.poll);
+  s->uv.listener.polling = false;
+}
+
+/* ---- reading */
+
+static void flow_read_stop(asy_Stream *s) {
+  if (!s->reading) return;
+  s->reading = false;
+  if (s->carrier)
+    s->carrier->read_stop(s);
+  else
+    uv_read_stop(&s->uv.stream);
+}
+
+void asy_flow_hand_on(asy_Stream *s) {
+  asy_Link *link = asy_list_first(&s->readers);
+  if (link && (s->input.buffer.count >= s->need || s->eof || s->read_error || s->closing)) flow_wake(link, 0);
+}
+
+/* Bytes have come. Past the limit reading stops, unless somebody waits for more. */
+static void flow_received(asy_Stream *s) {
+  if (s->input.buffer.count > 2 * s->limit) {
+    asy_Link *link = asy_list_first(&s->readers);
+    bool more = link && flow_wait_of(link)->state == ASY_WAIT_PARKED && s->input.buffer.count < s->need;
+    if (!more) flow_read_stop(s);
+  }
+  asy_flow_hand_on(s);
+}
+
+void asy_flow_feed_end(asy_Stream *s, int err) {
+  flow_read_stop(s);
+  if (err == UV_EOF)
+    s->eof = true;
+  else
+    s->read_error = err;
+  asy_flow_hand_on(s);
+}
+
+void asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
+  int err = asy_input_append(&s->input, data, n);
+  if (err)
+    asy_flow_feed_end(s, err);
+  else
+    flow_received(s);
+}
+
+static void flow_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+  (void)suggested;
+  asy_arena_alloc(ASY_CONTAINER(handle, asy_Stream, uv.handle)->res.loop, buf);
+}
+
+static void flow_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+  asy_Stream *s = ASY_CONTAINER(stream, asy_Stream, uv.stream);
+  if (n == 0) return; /* EAGAIN */
+  int err = n < 0 ? (int)n : asy_arena_receive(s->res.loop, &s->input, buf->base, (size_t)n);
+  if (err)
+    asy_flow_feed_end(s, err);
+  else
+    flow_received(s);
+}
+
+int asy_flow_read_start(asy_Stream *s) {
+  if (s->reading || s->eof || s->read_error) return 0;
+  s->reading = true; /* a carrier may have bytes at once */
+  int err = s->carrier ? s->carrier->read_start(s) : asy_arena_prepare(s->res.loop);
+  if (!err && !s->carrier) err = uv_read_start(&s->uv.stream, flow_on_alloc, flow_on_read);
+  if (err) s->reading = false;
+  return err;
+}
+
+int asy_flow_need(asy_Stream *s, size_t need) {
+  s->need = need;
+  return asy_flow_read_start(s);
+}
+
+void asy_flow_take(asy_Stream *s, size_t n) {
+  asy_input_take(&s->input, n);
+  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || s->input.buffer.count > s->limit) return;
+  int err = asy_flow_read_start(s);
+  if (err) s->read_error = err;
+}
+
+/* ---- writing */
+
+static int flow_submit(asy_Stream *s);
+
+/* What is behind the output's last byte has happened: it is empty. */
+static void flow_output_empty(asy_Stream *s) {
+  if (s->no_more && !s->write_error && !s->closing) {
+    int err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
+    if (err && err != UV_ENOTCONN) s->write_error = err;
+  }
+  flow_wake_all(&s->settling, 0);
+  if (s->closing) flow_finish(s);
+}
+
+/* Take a chunk out of the queue; what libuv has in its hands is freed by flow_on_write. */
+static void flow_remove_chunk(asy_Chunk *chunk) {
+  chunk->s->queued -= chunk->count;
+  chunk->count = 0;
+  asy_list_remove(&chunk->link);
+  if (!chunk->sending) asy_free(chunk);
+}
+
+/* Drop the chunk at `from` and all behind it; the sendalls among them are woken. */
+static void flow_drop_output(asy_Stream *s, asy_Link *from, int status) {
+  while (from) {
+    asy_Link *next = asy_list_next(&s->output, from);
+    asy_Chunk *chunk = ASY_CONTAINER(from, asy_Chunk, link);
+    flow_wake_all(&chunk->waiters, status);
+    flow_forget_all(&chunk->waiters);
+    if (!chunk->sendall) s->lost = true;
+    flow_remove_chunk(chunk);
+    from = next;
+  }
+}
+
+static int flow_write_failed(asy_Stream *s, int err) {
+  if (!s->write_error) s->write_error = err;
+  flow_drop_output(s, asy_list_first(&s->output), err);
+  flow_wake_all(&s->settling, err);
+  if (s->closing) flow_finish(s);
+  return err;
+}
+
+void asy_flow_written(asy_Chunk *chunk, int status) {
+  asy_Stream *s = chunk->s;
+  size_t sent = chunk->sending;
+  chunk->sending = 0;
+  if (asy_list_is_empty(&chunk->link)) { /* it was dropped meanwhile */
+    asy_free(chunk);
+    return;
+  }
+  if (status < 0) {
+    flow_write_failed(s, status);
+    return;
+  }
+  chunk->at += sent;
+  chunk->count -= sent;
+  s->queued -= sent;
+  if (chunk->count == 0) {
+    flow_wake_all(&chunk->waiters, 0);
+    flow_forget_all(&chunk->waiters);
+    flow_remove_chunk(chunk);
+  }
+  if (asy_list_is_empty(&s->output))
+    flow_output_empty(s);
+  else
+    flow_submit(s);
+}
+
+static void flow_on_write(uv_write_t *req, int status) {
+  asy_flow_written(ASY_CONTAINER(req, asy_Chunk, req), status);
+}
+
+/* Give the first chunk, or the beginning of it, to libuv. */
+static int flow_submit(asy_Stream *s) {
+  asy_Chunk *chunk = ASY_CONTAINER(asy_list_first(&s->output), asy_Chunk, link);
+  chunk->sending = chunk->count < FLOW_SLICE ? chunk->count : FLOW_SLICE;
+  uv_buf_t buf = uv_buf_init(chunk->at, (unsigned)chunk->sending);
+  int err = s->carrier ? s->carrier->write(s, chunk) : uv_write(&chunk->req, &s->uv.stream, &buf, 1, flow_on_write);
+  if (!err) return 0;
+  chunk->sending = 0;
+  return flow_write_failed(s, err);
+}
+
+/* A chunk at the end of the queue with room for n bytes; small writes share one. */
+static asy_Chunk *flow_chunk(asy_Stream *s, size_t n, bool sendall) {
+  if (!asy_list_is_empty(&s->output) && !sendall) {
+    asy_Chunk *last = ASY_CONTAINER(s->output.prev, asy_Chunk, link);
+    if (!last->sendall && last->room >= n) return last;
+  }
+  size_t room = n < FLOW_CHUNK_LEAST && !sendall ? FLOW_CHUNK_LEAST : n;
+  asy_Chunk *chunk = asy_malloc(offsetof(asy_Chunk, bytes) + room);
+  if (!chunk) return NULL;
+  chunk->s = s;
+  asy_list_init(&chunk->waiters);
+  chunk->at = chunk->bytes;
+  chunk->count = chunk->sending = 0;
+  chunk->room = room;
+  chunk->sendall = sendall;
+  asy_list_append(&s->output, &chunk->link);
+  return chunk;
+}
+
+/* How many bytes the kernel, or the carrier, takes at once; 0: none now; or a libuv code. */
+static int flow_try_write(asy_Stream *s, const char *data, size_t n) {
+  if (n > FLOW_TRY_MOST) n = FLOW_TRY_MOST; /* a result must fit into an int */
+  uv_buf_t buf = uv_buf_init((char *)data, (unsigned)n);
+  int sent = s->carrier ? s->carrier->try_write(s, data, n) : uv_try_write(&s->uv.stream, &buf, 1);
+  return sent == UV_EAGAIN ? 0 : sent;
+}
+
+int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
+  bool idle = asy_list_is_empty(&s->output);
+  if (out) *out = NULL;
+  if (s->write_error) return s->write_error;
+  if (idle && n) {
+    int sent = flow_try_write(s, data, n);
+    if (sent < 0) return flow_write_failed(s, sent);
+    data += sent;
+    n -= (size_t)sent;
+  }
+  if (n == 0) return 0;
+  asy_Chunk *chunk = flow_chunk(s, n, out != NULL);
+  if (!chunk) return flow_write_failed(s, UV_ENOMEM); /* a part may be out: nothing can follow it */
+  memcpy(chunk->at + chunk->count, data, n);
+  chunk->count += n;
+  chunk->room -= n;
+  s->queued += n;
+  int err = idle ? flow_submit(s) : 0;
+  if (out && !err) *out = chunk;
+  return err;
+}
+
+void asy_flow_drop(asy_Chunk *chunk) {
+  asy_Stream *s = chunk->s;
+  flow_forget_all(&chunk->waiters);
+  s->queued -= chunk->count - chunk->sending;
+  chunk->count = chunk->sending;
+  chunk->room = 0;
+  if (chunk->count == 0) flow_remove_chunk(chunk);
+}
+
+int asy_flow_end(asy_Stream *s) {
+  if (s->write_error) return s->write_error;
+  if (s->no_more) return 0;
+  s->no_more = true;
+  if (asy_list_is_empty(&s->output)) flow_output_empty(s);
+  return s->write_error;
+}
+
+/* ---- the Lua object */
+
+/* What a Stream userdata holds. */
+typedef struct flow_Box {
+  asy_Stream *s; /* NULL only while it is being made */
+} flow_Box;
+
+void asy_flow_box(lua_State *L, asy_State *S) {
+  asy_type_create(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), 0);
+}
+
+void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {
+  flow_Box *box = lua_touserdata(L, idx);
+  box->s = s;
+  asy_resource_hold(&s->res, ASY_HELD_BY_LUA);
+}
+
+asy_Stream *asy_flow_resumed(lua_State *L, asy_Wait *w) {
+  asy_list_remove(&w->link);
+  if (asy_wait_failed(w)) asy_wait_raise(L, w);
+  return asy_flow_check(L, w->loop->S, 1);
+}
+
+asy_Stream *asy_flow_at(lua_State *L, int idx) {
+  return ((flow_Box *)lua_touserdata(L, idx))->s;
+}
+
+asy_Stream *asy_flow_check(lua_State *L, asy_State *S, int arg) {
+  asy_Stream *s = ((flow_Box *)asy_type_check(L, S, arg, ASY_SLOT_STREAM))->s;
+  if (!s) luaL_error(L, "the stream was finalized");
+  return s;
+}
+
+bool asy_flow_cancel_connect(lua_State *L, asy_Wait *w, int msg) {
+  if (w->state == ASY_WAIT_PARKED) {
+    asy_Stream *s = ((flow_Box *)w->on)->s;
+    asy_list_remove(&w->link);
+    if (s) asy_flow_abort(s);
+  }
+  return asy_wait_cancel(L, w, msg);
+}
+
+int asy_flow_gc(lua_State *L) {
+  flow_Box *box = asy_type_test(L, asy_state(L), 1, ASY_SLOT_STREAM);
+  asy_Stream *s = box ? box->s : NULL;
+  if (s) {
+    box->s = NULL;
+    asy_flow_release(s);
+  }
+  return 0;
+}
+
+/* "read 127.0.0.1:80: the stream was closed (ECANCELED)" instead of the system's words */
+static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op) {
+  char text[ASY_ADDRESS_TEXT];
+  const char *where = asy_address_format(&s->peer, text);
+  bool late = code == UV_EBADF;
+  asy_error_push_os(L, S, code, op, where);
+  lua_pushfstring(L, "%s%s%s: the stream %s closed (%s)", op, where ? " " : "", where ? where : "", late ? "is" : "was",
+                  late ? "EBADF" : "ECANCELED");
+  lua_setfield(L, -2, "message");
+}
+
+int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op) {
+  char text[ASY_ADDRESS_TEXT];
+  if (code == UV_ECANCELED || (code == UV_EBADF && asy_flow_is_closed(s)))
+    flow_push_closed(L, S, s, code, op);
+  else
+    asy_error_push_os(L, S, code, op, asy_address_format(&s->peer, text));
+  return lua_error(L);
+}
+
+void asy_flow_check_open(lua_State *L, asy_State *S, const asy_Stream *s, const asy_Loop *loop, const char *op) {
+  if (asy_flow_is_closed(s)) asy_flow_raise(L, S, s, UV_EBADF, op);
+  if (loop && s->res.loop != loop) luaL_error(L, "%s: the stream belongs to another event loop", op);
+}

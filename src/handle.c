@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/* handle.c - the handles of call_soon, call_later, call_at and done callbacks; and sleep.
+ *
+ * A handle in the ready queue is kept alive by the loop's ring, one in the heap by ASY_LOOP_TIMERS, one among the callbacks of
+ * a pending future by the ring in that future. Moving it from one to the other needs no memory, so that what is due
+ * or complete can never be lost. Handles run in the order of their ring, which is that of the ready queue. */
+#include "handle.h"
+
+#include "context.h"
+#include "error.h"
+#include "name.h"
+
+/* ---- rings */
+
+void asy_ring_add(lua_State *L) {
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
+    return;
+  }
+  lua_getiuservalue(L, -1, ASY_HANDLE_NEXT); /* handle, newest, oldest */
+  lua_setiuservalue(L, -3, ASY_HANDLE_NEXT);
+  lua_pushvalue(L, -2); /* handle, newest, handle */
+  lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
+  lua_pop(L, 1);
+}
+
+void asy_ring_join(lua_State *L) {
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (!lua_isnil(L, -2)) {
+    lua_getiuservalue(L, -2, ASY_HANDLE_NEXT);
+    lua_getiuservalue(L, -2, ASY_HANDLE_NEXT);  /* lower, upper, lower's oldest, upper's oldest */
+    lua_setiuservalue(L, -4, ASY_HANDLE_NEXT);
+    lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
+  }
+  lua_remove(L, -2);
+}
+
+/* Pop a ring and push it without its oldest handle, and that handle on top. [-1, +2, -] */
+static void ring_take(lua_State *L) {
+  lua_getiuservalue(L, -1, ASY_HANDLE_NEXT); /* newest, oldest */
+  if (lua_touserdata(L, -1) == lua_touserdata(L, -2)) {
+    lua_pushnil(L);
+    lua_replace(L, -3);
+  } else {
+    lua_getiuservalue(L, -1, ASY_HANDLE_NEXT);
+    lua_setiuservalue(L, -3, ASY_HANDLE_NEXT);
+  }
+  lua_pushnil(L); /* what has run keeps nothing alive */
+  lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
+}
+
+void asy_ring_keep(lua_State *L, asy_Loop *loop) {
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_RING);
+  lua_insert(L, -2);
+  asy_ring_join(L);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_RING);
+}
+
+/* ---- handles */
+
+/* Call the function of the handle on top of the stack. */
+static void handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
+  asy_State *S = loop->S;
+  int idx = lua_gettop(L);
+  if (!lua_checkstack(L, handle->nargs + LUA_MINSTACK)) {
+    lua_writestringerror("asyncio: %s\n", "stack overflow before a callback");
+    return;
+  }
+  lua_pushvalue(L, idx);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_CALLBACK);
+  S->callback = loop;
+  for (int i = 0; i <= handle->nargs; i++) lua_getiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
+  asy_error_call(L, loop, handle->nargs, "exception in callback", "handle", idx);
+  S->callback = NULL;
+  lua_pushnil(L);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_CALLBACK);
+}
+
+void asy_handle_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  asy_Handle *handle = ASY_CONTAINER(entry, asy_Handle, entry);
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_RING);
+  ring_take(L);
+  lua_insert(L, -2);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_RING);
+  if (!handle->cancelled) handle_call(L, loop, handle);
+  lua_pop(L, 1);
+}
+
+/* A TimerHandle is due: from the timers' list to the ring. */
+static void handle_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
+  asy_Handle *handle = ASY_CONTAINER(timer, asy_Handle, timer);
+  lua_rawgeti(loop->shelf, ASY_LOOP_TIMERS, handle->slot);
+  lua_xmove(loop->shelf, L, 1);
+  asy_slots_remove(loop, ASY_LOOP_TIMERS, &loop->timer_slots, handle->slot);
+  handle->slot = 0;
+  asy_handle_queue(L, loop, handle);
+}
+
+void asy_handle_queue(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
+  asy_ready_append(loop, &handle->entry);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, -2, ASY_HANDLE_NEXT); /* a ring of one */
+  asy_ring_keep(L, loop);
+}
+
+static asy_Handle *handle_create(lua_State *L, asy_Loop *loop, int nargs, asy_Slot type) {
+  luaL_checkstack(L, 4, NULL);
+  asy_Handle *handle = asy_type_create(L, loop->S, type, sizeof *handle, ASY_HANDLE_ARGS - 1 + nargs);
+  int idx = lua_gettop(L);
+  asy_ready_init(&handle->entry, asy_handle_run);
+  handle->loop = loop;
+  handle->nargs = nargs;
+  asy_context_push(L, loop->S);
+  lua_setiuservalue(L, idx, ASY_HANDLE_CONTEXT);
+  for (int i = 0; i <= nargs; i++) {
+    lua_pushvalue(L, idx - 1 - nargs + i);
+    lua_setiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
+  }
+  lua_replace(L, idx - 1 - nargs);
+  lua_settop(L, idx - 1 - nargs);
+  return handle;
+}
+
+asy_Handle *asy_handle_new(lua_State *L, asy_Loop *loop, int nargs) {
+  return handle_create(L, loop, nargs, ASY_SLOT_HANDLE);
+}
+
+/* Arm a new TimerHandle with the function and nargs arguments on top. */
+static int handle_start_timer(lua_State *L, asy_Loop *loop, double when, int nargs) {
+  asy_Handle *handle = handle_create(L, loop, nargs, ASY_SLOT_TIMER_HANDLE);
+  handle->when = when;
+  lua_pushvalue(L, -1);
+  handle->slot = asy_slots_add(L, loop, ASY_LOOP_TIMERS, &loop->timer_slots);
+  if (!asy_timer_grow(loop)) {
+    asy_slots_remove(loop, ASY_LOOP_TIMERS, &loop->timer_slots, handle->slot);
+    handle->slot = 0;
+    return luaL_error(L, "not enough memory");
+  }
+  asy_timer_start(loop, &handle->timer, when, handle_due);
+  return 1;
+}
+
+/***
+Call a function in the next turn of the loop.
+@function Loop:call_soon
+@tparam function f
+@param[opt] ... its arguments
+@treturn Handle with :cancel() and :cancelled()
+@waits no
+@raise argument error; an error if the loop is closed
+@usage asyncio.get_running_loop():call_soon(print, "soon")
+@see asyncio-eventloop.html#asyncio.loop.call_soon
+*/
+static int loop_call_soon(lua_State *L) {
+  asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
+  asy_check_callable(L, 2);
+  asy_Handle *handle = asy_handle_new(L, loop, lua_gettop(L) - 2);
+  lua_pushvalue(L, -1);
+  asy_handle_queue(L, loop, handle);
+  return 1;
+}
+
+/***
+Call a function after a while.
+@function Loop:call_later
+@tparam number delay seconds
+@tparam function f
+@param[opt] ... its arguments
+@treturn TimerHandle with :cancel(), :cancelled() and :when()
+@waits no
+@raise argument error; an error if the loop is closed
+@usage local h = asyncio.get_running_loop():call_later(0.01, print, "later"); h:cancel()
+@see asyncio-eventloop.html#asyncio.loop.call_later
+*/
+static int loop_call_later(lua_State *L) {
+  asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
+  double delay = asy_check_seconds(L, 2);
+  asy_check_callable(L, 3);
+  return handle_start_timer(L, loop, asy_timer_now(loop) + delay, lua_gettop(L) - 3);
+}
+
+/***
+Call a function at a time of the loop's clock.
+@function Loop:call_at
+@tparam number when seconds, as loop:time() counts them
+@tparam function f
+@param[opt] ... its arguments
+@treturn TimerHandle with :cancel(), :cancelled() and :when()
+@waits no
+@raise argument error; an error if the loop is closed
+@usage local l = asyncio.get_running_loop(); l:call_at(l:time() + 0.01, print, "later")
+@see asyncio-eventloop.html#asyncio.loop.call_at
+*/
+static int loop_call_at(lua_State *L) {
+  asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
+  double when = asy_check_seconds(L, 2);
+  asy_check_callable(L, 3);
+  return handle_start_timer(L, loop, when, lua_gettop(L) - 3);
+}
+
+/***
+The time of the loop's clock: monotonic, or simulated.
+@function Loop:time
+@treturn number seconds
+@waits no
+@raise argument error
+@usage local l = asyncio.get_running_loop(); assert(l:time() <= l:time())
+@see asyncio-eventloop.html#asyncio.loop.time
+*/
+static int loop_time(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  lua_pushnumber(L, asy_timer_now(loop));
+  return 1;
+}
+
+static asy_Handle *handle_check(lua_State *L, int arg) {
+  asy_State *S = asy_state(L);
+  asy_Handle *handle = asy_type_test(L, S, arg, ASY_SLOT_TIMER_HANDLE);
+  return handle ? handle : asy_type_check(L, S, arg, ASY_SLOT_HANDLE);
+}
+
+/***
+Cancel the callback: it is not called any more. Does nothing if it has been called.
+@function Handle:cancel
+@return nothing
+@waits no
+@raise argument error
+@usage local h = asyncio.get_running_loop():call_soon(error); h:cancel()
+@see asyncio-eventloop.html#asyncio.Handle.cancel
+*/
+static int handle_cancel(lua_State *L) {
+  asy_Handle *handle = handle_check(L, 1);
+  handle->cancelled = true;
+  asy_timer_stop(handle->loop, &handle->timer);
+  if (handle->slot) {
+    asy_slots_remove(handle->loop, ASY_LOOP_TIMERS, &handle->loop->timer_slots, handle->slot);
+    handle->slot = 0;
+  }
+  return 0;
+}
+
+/***
+Was the callback cancelled?
+@function Handle:cancelled
+@treturn boolean
+@waits no
+@raise argument error
+@usage local h = asyncio.get_running_loop():call_soon(error); h:cancel(); assert(h:cancelled())
+@see asyncio-eventloop.html#asyncio.Handle.cancelled
+*/
+static int handle_cancelled(lua_State *L) {
+  lua_pushboolean(L, handle_check(L, 1)->cancelled);
+  return 1;
+}
+
+/***
+When the callback is due.
+@function TimerHandle:when
+@treturn number seconds of the loop's clock
+@waits no
+@raise argument error
+@usage local h = asyncio.get_running_loop():call_at(5, print); assert(h:when() == 5); h:cancel()
+@see asyncio-eventloop.html#asyncio.TimerHandle.when
+*/
+static int handle_when(lua_State *L) {
+  asy_Handle *handle = asy_type_check(L, asy_state(L), 1, ASY_SLOT_TIMER_HANDLE);
+  lua_pushnumber(L, handle->when);
+  return 1;
+}
+
+static int handle_tostring(lua_State *L) {
+  asy_Handle *handle = handle_check(L, 1);
+  bool timer = asy_type_test(L, asy_state(L), 1, ASY_SLOT_TIMER_HANDLE) != NULL;
+  lua_getiuservalue(L, 1, ASY_HANDLE_FUNCTION);
+  const char *name = asy_name_push_place(L, -1);
+  if (timer)
+    lua_pushfstring(L, "<TimerHandle %swhen=%f %s>", handle->cancelled ? "cancelled " : "", handle->when, name);
+  else
+    lua_pushfstring(L, "<Handle %s%s>", handle->cancelled ? "cancelled " : "", name);
+  return 1;
+}
+
+/* asyncio.sleep(0) and the like have no timer; asyncio.sleep(t) arms the one in the wait record */
+
+static void sleep_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  (void)L;
+  (void)loop;
+  asy_wait_wake(ASY_CONTAINER(entry, asy_Wait, entry));
+}
+
+/* As in asyncio, the timer is an entry of its own in the turn in which it is due, and the task runs in the next one. */
+static void sleep_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
+  (void)L;
+  asy_Wait *w = ASY_CONTAINER(timer, asy_Wait, u.timer);
+  w->entry.run = sleep_run;
+  asy_ready_append(loop, &w->entry);
+}
+
+static const asy_WaitKind sleep_wait = {"timer", NULL};
+static const asy_WaitKind sleep_zero_wait = {"its next turn", NULL};
+
+static int sleep_k(lua_State *L, asy_Wait *w) {
+  if (asy_wait_failed(w)) return asy_wait_raise(L, w);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/***
+Suspend the current task for a while.
+@function sleep
+@tparam number delay seconds; 0 or less gives way once
+@param[opt] result any value
+@return `result`
+@waits yes
+@cancel raises CancelledError; the timer is disarmed
+@raise argument error
+@usage assert(asyncio.sleep(0.01, "x") == "x")
+@see asyncio-task.html#asyncio.sleep
+*/
+static int sleep_call(lua_State *L) {
+  asy_State *S = asy_state(L);
+  double delay = asy_check_seconds(L, 1);
+  asy_Wait *w = asy_wait_begin(L, S);
+  if (!w) return asy_wait_outside(L, S);
+  lua_settop(L, 2);
+  if (delay > 0) {
+    asy_timer_reserve(L, w->loop);
+    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + delay, sleep_due);
+    return asy_wait_park(L, w, &sleep_wait, NULL, sleep_k);
+  }
+  return asy_wait_park_ready(L, w, &sleep_zero_wait, sleep_k);
+}
+
+void asy_handle_open(lua_State *L, asy_State *S) {
+  static const luaL_Reg handle_methods[] = {
+    {"cancel", handle_cancel}, {"cancelled", handle_cancelled}, {"__tostring", handle_tostring}, {NULL, NULL}};
+  static const luaL_Reg timer_methods[] = {{"cancel", handle_cancel},
+                                           {"cancelled", handle_cancelled},
+                                           {"when", handle_when},
+                                           {"__tostring", handle_tostring},
+                                           {NULL, NULL}};
+  static const luaL_Reg loop_methods[] = {{"call_soon", loop_call_soon},
+                                          {"call_soon_threadsafe", loop_call_soon},
+                                          {"call_later", loop_call_later},
+                                          {"call_at", loop_call_at},
+                                          {"time", loop_time},
+                                          {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"sleep", sleep_call}, {NULL, NULL}};
+  asy_type_new(L, S, ASY_SLOT_HANDLE, "asyncio.Handle", handle_methods);
+  asy_type_new(L, S, ASY_SLOT_TIMER_HANDLE, "asyncio.TimerHandle", timer_methods);
+  asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);
+  asy_set_functions(L, S, functions);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* interrupt.c - Ctrl-C: SIGINT while a loop is driven.
+ *
+ * The handler counts and wakes the poll. When the count passes what is tolerated it also sets a hook on the threads that may be
+ * executing Lua code, as lua itself does, so that a busy loop is interrupted by a KeyboardInterrupt. The pointer below is the
+ * one writable static variable of the library: a signal handler gets no argument. */
+#include "interrupt.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+
+static asy_Interrupt *volatile interrupt_watch = NULL;
+
+static void interrupt_raise(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  asy_error_raise(L, asy_state_from_registry(L), ASY_KEYBOARD_INTERRUPT, NULL);
+}
+
+static void interrupt_hook_all(const asy_Interrupt *watch, lua_Hook hook) {
+  int mask = hook ? LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT : 0;
+  const asy_State *S = watch->S;
+  lua_State *threads[] = {watch->L, S->waiter ? S->waiter->co : NULL, S->innermost};
+  for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+    lua_State *co = threads[i];
+    if (co && (hook || lua_gethook(co) == interrupt_raise)) lua_sethook(co, hook, mask, hook ? 1 : 0);
+  }
+}
+
+static void interrupt_on_signal(int signum) {
+  int saved = errno;
+  (void)signum;
+  asy_Interrupt *watch = interrupt_watch;
+  if (watch) {
+    watch->count++;
+    if (asy_interrupt_is_due(watch)) interrupt_hook_all(watch, interrupt_raise);
+    watch->wake(watch->arg);
+  }
+  errno = saved;
+}
+
+#ifdef _WIN32
+
+static void interrupt_on_signal_again(int signum) {
+  signal(SIGINT, interrupt_on_signal_again); /* the disposition is reset at each signal */
+  interrupt_on_signal(signum);
+}
+
+static bool interrupt_install(asy_Interrupt *watch) {
+  watch->previous = signal(SIGINT, interrupt_on_signal_again);
+  if (watch->previous != SIG_IGN) return true;
+  signal(SIGINT, SIG_IGN);
+  return false;
+}
+
+static void interrupt_restore(asy_Interrupt *watch) {
+  signal(SIGINT, watch->previous);
+}
+
+#else
+
+static bool interrupt_install(asy_Interrupt *watch) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = interrupt_on_signal;
+  sigemptyset(&action.sa_mask);
+  if (sigaction(SIGINT, NULL, &watch->previous) != 0 || watch->previous.sa_handler == SIG_IGN) return false;
+  return sigaction(SIGINT, &action, NULL) == 0;
+}
+
+static void interrupt_restore(asy_Interrupt *watch) {
+  sigaction(SIGINT, &watch->previous, NULL);
+}
+
+#endif
+
+void asy_interrupt_begin(asy_Interrupt *watch) {
+  watch->count = 0;
+  watch->active = false;
+  if (interrupt_watch) return;
+  interrupt_watch = watch;
+  watch->active = interrupt_install(watch);
+  if (!watch->active) interrupt_watch = NULL;
+}
+
+void asy_interrupt_end(asy_Interrupt *watch) {
+  if (!watch->active) return;
+  interrupt_restore(watch);
+  interrupt_watch = NULL;
+  watch->active = false;
+  interrupt_hook_all(watch, NULL);
+}

@@ -1,0 +1,925 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - the event loop: one turn, and the drivers that call it.
+ *
+ * What libuv can see of a loop (the backend) comes from malloc and outlives the Lua state if it must: on a host's uv_loop_t
+ * lua_close only asks libuv to close the handles, and the last close callback frees the record. With the loop's own
+ * uv_loop_t the turn runs after uv_run has returned, so that no Lua code ever runs inside a libuv callback; on a host's
+ * uv_loop_t it is loop_on_turn, a check callback, the only libuv callback that enters Lua. */
+#include "loop.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "deadlock.h"
+#include "error.h"
+#include "interrupt.h"
+#include "pin.h"
+
+/* While something is ready the poll is left out until so many entries have run, or so much time has passed. */
+#define LOOP_POLL_ENTRIES 64
+#define LOOP_POLL_NANOSECONDS 1000000u
+
+/* The longest that one poll sleeps, in seconds: a day, as in asyncio. */
+#define LOOP_LONGEST_SLEEP 86400.0
+
+struct asy_Backend {
+  uv_loop_t own;
+  uv_loop_t *uv;    /* &own, or the host's */
+  uv_async_t async; /* ends a poll: a signal, another thread */
+  uv_timer_t timer; /* the first timer of the heap */
+  uv_check_t check; /* on a host's loop: runs the turn after its poll */
+  uv_idle_t idle;   /* on a host's loop: active while something is ready or due, so that its poll does not sleep */
+  int open;         /* handles that are not closed yet */
+  asy_Loop *loop;   /* NULL once the Lua side is gone */
+  lua_State *L;     /* on a host's loop: the thread on which its turns run */
+};
+
+uv_loop_t *asy_loop_uv(asy_Loop *loop) {
+  return loop->backend->uv;
+}
+
+/* ---- the turn */
+
+static void loop_report_slow(lua_State *L, asy_Loop *loop, const asy_Ready *entry, uint64_t begun) {
+  double seconds = (double)(uv_hrtime() - begun) / 1e9;
+  (void)L;
+  if (seconds < loop->slow_callback) return;
+  lua_writestringerror("asyncio: a %s", entry->run == loop->S->step ? "task's step" : "callback");
+  lua_writestringerror(" took %.3f seconds\n", seconds);
+}
+
+static void loop_run_entry(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  if (ASY_UNLIKELY(loop->debug)) {
+    uint64_t begun = uv_hrtime();
+    asy_Run *run = entry->run;
+    asy_Ready copy = {{NULL, NULL}, run}; /* the entry's memory may be gone afterwards */
+    run(L, loop, entry);
+    if (!loop->closed) loop_report_slow(L, loop, &copy, begun);
+    return;
+  }
+  entry->run(L, loop, entry);
+}
+
+/* Append what is due, then run what the queue holds now; what is appended meanwhile runs in the next turn. With a deadline (of
+ * uv_hrtime; 0: none) it may stop in between: the next call goes on with the same turn. */
+static void loop_turn(lua_State *L, asy_Loop *loop, uint64_t deadline) {
+  if (asy_list_is_empty(&loop->marker)) {
+    asy_timer_collect(L, loop);
+    if (asy_list_is_empty(&loop->ready)) return;
+    asy_list_append(&loop->ready, &loop->marker);
+  }
+  asy_Link *link;
+  while ((link = asy_list_take(&loop->ready)) != NULL && link != &loop->marker) {
+    loop->run_since_poll++;
+    loop_run_entry(L, loop, ASY_CONTAINER(link, asy_Ready, link));
+    if (ASY_UNLIKELY(loop->interrupted) || (deadline && uv_hrtime() >= deadline)) break;
+  }
+}
+
+/* ---- the poll */
+
+static void loop_on_timer(uv_timer_t *timer) {
+  asy_Backend *backend = timer->data;
+  if (backend->loop && backend->loop->hosted) asy_ready_notify(backend->loop);
+}
+
+static void loop_on_async(uv_async_t *async) {
+  asy_Backend *backend = async->data;
+  if (backend->loop && backend->loop->hosted) asy_ready_notify(backend->loop);
+}
+
+/* Set the uv timer for a time from now; libuv counts milliseconds: never early. */
+static void loop_arm(asy_Backend *backend, double seconds) {
+  if (seconds > LOOP_LONGEST_SLEEP) seconds = LOOP_LONGEST_SLEEP;
+  uv_update_time(backend->uv);
+  uint64_t ns = uv_hrtime() + (uint64_t)(seconds * 1e9), now = uv_now(backend->uv);
+  uint64_t due = (ns + 999999) / 1000000;
+  uv_timer_start(&backend->timer, loop_on_timer, due > now ? due - now : 0, 0);
+}
+
+static void loop_uv_run(asy_Loop *loop, uv_run_mode mode) {
+  uv_run(loop->backend->uv, mode);
+  loop->polled_at = uv_hrtime();
+  loop->run_since_poll = 0;
+}
+
+/* Simulated time: when nothing is ready, one poll brought nothing, and nobody outside is at work, jump to the first timer. */
+static void loop_poll_virtual(asy_Loop *loop) {
+  asy_HeapNode *first = asy_heap_top(&loop->timers);
+  loop_uv_run(loop, UV_RUN_NOWAIT);
+  if (!asy_list_is_empty(&loop->ready)) return;
+  if (first && !loop->in_flight) {
+    if (first->at > loop->now) loop->now = first->at;
+  } else {
+    loop_uv_run(loop, UV_RUN_ONCE);
+  }
+}
+
+/* Let libuv look for I/O; sleep until the first timer if nothing is ready. */
+static void loop_poll(asy_Loop *loop) {
+  if (!asy_list_is_empty(&loop->ready) || loop->stopping) {
+    if (loop->run_since_poll >= LOOP_POLL_ENTRIES || uv_hrtime() - loop->polled_at > LOOP_POLL_NANOSECONDS)
+      loop_uv_run(loop, UV_RUN_NOWAIT);
+    return;
+  }
+  if (loop->is_virtual) {
+    loop_poll_virtual(loop);
+    return;
+  }
+  double left = asy_timer_left(loop);
+  if (left == 0) {
+    loop_uv_run(loop, UV_RUN_NOWAIT);
+    return;
+  }
+  if (left > 0) loop_arm(loop->backend, left);
+  loop_uv_run(loop, UV_RUN_ONCE);
+  if (left > 0) uv_timer_stop(&loop->backend->timer);
+}
+
+/* ---- deadlock */
+
+/* Could anything still happen? Asked with our own handles unref'd. */
+static bool loop_is_alive(asy_Loop *loop) {
+  asy_Backend *backend = loop->backend;
+  if (!asy_list_is_empty(&loop->ready) || loop->timers.count || loop->holds || loop->stopping) return true;
+  uv_unref((uv_handle_t *)&backend->async);
+  bool alive = uv_loop_alive(backend->uv) != 0;
+  uv_ref((uv_handle_t *)&backend->async);
+  return alive;
+}
+
+/* [1] the main future: raise DeadlockError at its task's wait */
+static int loop_throw_deadlock(lua_State *L) {
+  asy_State *S = asy_state_from_registry(L);
+  asy_Task *task = lua_touserdata(L, 1);
+  asy_deadlock_push(L, S->running);
+  asy_wait_throw(L, &task->wait);
+  return 0;
+}
+
+/* Nothing is left that could wake anybody: say so in the main task. False if there is no task in which it could be raised. */
+static bool loop_break_deadlock(lua_State *L, int fut) {
+  asy_Future *main = lua_touserdata(L, fut);
+  if (!main->is_task || ((asy_Task *)(void *)main)->wait.state != ASY_WAIT_PARKED) return false;
+  lua_pushcfunction(L, loop_throw_deadlock);
+  lua_pushvalue(L, fut);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) { /* no memory for the report: break it all the same */
+    asy_wait_throw(L, &((asy_Task *)(void *)main)->wait);
+  }
+  return true;
+}
+
+/* True if the main future can never be completed: asked again after a collection, since a finalizer may wake somebody. */
+static bool loop_is_deadlocked(lua_State *L, asy_Loop *loop) {
+  if (loop_is_alive(loop)) return false;
+  lua_gc(L, LUA_GCCOLLECT);
+  return !loop_is_alive(loop);
+}
+
+/* ---- driving the loop's own uv_run */
+
+static void loop_wake(void *arg) {
+  uv_async_send(&((asy_Loop *)arg)->backend->async);
+}
+
+/* The last callback of the future that is run until it is complete. */
+static void loop_stop_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  (void)L;
+  (void)entry;
+  loop->stopping = true;
+}
+
+/* The first SIGINT of a Runner cancels its main task. */
+static void loop_cancel_main(lua_State *L, asy_Loop *loop, int fut, asy_Interrupt *watch) {
+  if (!fut || !loop->cancel_on_sigint || watch->count == 0) return;
+  loop->cancel_on_sigint = false;
+  loop->interrupts++;
+  asy_future_cancel(L, fut, lua_touserdata(L, fut), 0);
+}
+
+/* Turn after turn, until it is stopped or interrupted. False for a deadlock that no task can be told of. */
+static bool loop_run(lua_State *L, asy_Loop *loop, int fut, asy_Interrupt *watch) {
+  for (;;) {
+    if (fut && loop_is_deadlocked(L, loop) && !loop_break_deadlock(L, fut)) return false;
+    loop_poll(loop);
+    loop_turn(L, loop, 0);
+    if (ASY_UNLIKELY(watch->count)) loop_cancel_main(L, loop, fut, watch);
+    if (asy_interrupt_is_due(watch)) loop->interrupted = true;
+    if (loop->stopping || loop->interrupted) return true;
+    if (loop->after_turn) loop->after_turn(L, loop);
+  }
+}
+
+static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
+  asy_State *S = loop->S;
+  if (loop->closed) luaL_error(L, "the event loop is closed");
+  if (loop->hosted) luaL_error(L, "the host runs this event loop");
+  if (S->running == loop) luaL_error(L, "this event loop is already running");
+  if (S->running) luaL_error(L, "cannot run the event loop while another loop is running");
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  S->running = loop;
+  memset(watch, 0, sizeof *watch);
+  watch->tolerated = loop->cancel_on_sigint ? 1 : 0;
+  watch->L = L;
+  watch->S = S;
+  watch->wake = loop_wake;
+  watch->arg = loop;
+  if (loop->watches_sigint) asy_interrupt_begin(watch);
+}
+
+bool asy_loop_drive(lua_State *L, asy_Loop *loop, int fut) {
+  asy_Interrupt watch;
+  asy_Ready stop;
+  asy_State *S = loop->S;
+  loop_enter(L, loop, &watch);
+  asy_ready_init(&stop, loop_stop_run);
+  if (fut) asy_future_add(lua_touserdata(L, fut), &stop);
+  lua_State *innermost = S->innermost;
+  S->innermost = NULL;
+  bool alive = loop_run(L, loop, fut, &watch);
+  S->innermost = innermost;
+  S->running = NULL;
+  asy_list_remove(&stop.link);
+  asy_interrupt_end(&watch);
+  bool interrupted = loop->interrupted;
+  loop->stopping = loop->interrupted = false;
+  if (interrupted) asy_error_raise(L, S, ASY_KEYBOARD_INTERRUPT, NULL);
+  if (!alive) {
+    asy_deadlock_push(L, loop);
+    lua_error(L);
+  }
+  return !fut || asy_future_is_done(lua_touserdata(L, fut));
+}
+
+/* ---- a loop that the host runs */
+
+/* The idle handle has nothing to do: while it is active, the host's poll does not sleep. */
+static void loop_on_idle(uv_idle_t *idle) {
+  (void)idle;
+}
+
+void asy_ready_notify(asy_Loop *loop) {
+  uv_idle_start(&loop->backend->idle, loop_on_idle);
+}
+
+void asy_timer_notify(asy_Loop *loop) {
+  double left = asy_timer_left(loop);
+  if (left < 0)
+    uv_timer_stop(&loop->backend->timer);
+  else
+    loop_arm(loop->backend, left);
+}
+
+/* [1] loop, [2] deadline: one turn, protected */
+static int loop_protected_turn(lua_State *L) {
+  asy_Loop *loop = lua_touserdata(L, 1);
+  loop_turn(L, loop, (uint64_t)lua_tointeger(L, 2));
+  loop->interrupted = false; /* a host sees to its signals itself */
+  return 0;
+}
+
+/* Run one turn on the thread of a loop that the host drives. Nothing raises through the host. */
+static void loop_host_turn(asy_Loop *loop, uint64_t deadline) {
+  asy_State *S = loop->S;
+  lua_State *L = loop->backend->L;
+  asy_Loop *running = S->running;
+  if (running == loop || !lua_checkstack(L, LUA_MINSTACK)) return;
+  asy_Wait *waiter = S->waiter;
+  lua_State *innermost = S->innermost;
+  S->running = loop;
+  S->waiter = NULL;
+  S->innermost = NULL;
+  lua_pushcfunction(L, loop_protected_turn);
+  lua_pushlightuserdata(L, loop);
+  lua_pushinteger(L, (lua_Integer)deadline);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  S->running = running;
+  S->waiter = waiter;
+  S->innermost = innermost;
+}
+
+static void loop_on_turn(uv_check_t *check) {
+  asy_Backend *backend = check->data;
+  asy_Loop *loop = backend->loop;
+  if (!loop || loop->S->running == loop) return;
+  loop_host_turn(loop, 0);
+  if (!backend->loop) return; /* closed meanwhile */
+  if (asy_list_is_empty(&loop->ready))
+    uv_idle_stop(&backend->idle);
+  else
+    asy_ready_notify(loop);
+  asy_timer_notify(loop);
+}
+
+bool asy_loop_poll(asy_Loop *loop, double budget) {
+  uint64_t deadline = budget > 0 ? uv_hrtime() + (uint64_t)(budget * 1e9) : 0;
+  if (loop->S->running == loop) return true;
+  do {
+    if (asy_list_is_empty(&loop->marker)) loop_uv_run(loop, UV_RUN_NOWAIT);
+    loop_host_turn(loop, deadline);
+    if (loop->closed) return false;
+  } while (deadline && !asy_list_is_empty(&loop->ready) && uv_hrtime() < deadline);
+  return !asy_list_is_empty(&loop->ready) || asy_timer_left(loop) == 0;
+}
+
+/* ---- making and closing */
+
+static void loop_on_close(uv_handle_t *handle) {
+  asy_Backend *backend = handle->data;
+  if (--backend->open == 0 && backend->uv != &backend->own) asy_free(backend);
+}
+
+static void loop_init_handle(asy_Backend *backend, uv_handle_t *handle) {
+  handle->data = backend;
+  backend->open++;
+}
+
+/* Start what libuv needs; 0 or a libuv code. */
+static int loop_init_handles(asy_Backend *backend, bool hosted) {
+  int code;
+  if ((code = uv_async_init(backend->uv, &backend->async, loop_on_async)) != 0) return code;
+  loop_init_handle(backend, (uv_handle_t *)&backend->async);
+  if ((code = uv_timer_init(backend->uv, &backend->timer)) != 0) return code;
+  loop_init_handle(backend, (uv_handle_t *)&backend->timer);
+  if (!hosted) return 0;
+  if ((code = uv_check_init(backend->uv, &backend->check)) != 0) return code;
+  loop_init_handle(backend, (uv_handle_t *)&backend->check);
+  if ((code = uv_idle_init(backend->uv, &backend->idle)) != 0) return code;
+  loop_init_handle(backend, (uv_handle_t *)&backend->idle);
+  uv_unref((uv_handle_t *)&backend->async);
+  uv_unref((uv_handle_t *)&backend->check);
+  return uv_check_start(&backend->check, loop_on_turn);
+}
+
+static void loop_close_handle(uv_handle_t *handle) {
+  if (handle->data && !uv_is_closing(handle)) uv_close(handle, loop_on_close);
+}
+
+/* Close the handles; free the record, at once or in the last close callback. */
+static void loop_close_backend(asy_Backend *backend) {
+  uv_loop_t *uv = backend->uv;
+  bool own = uv == &backend->own;
+  backend->loop = NULL;
+  bool none = backend->open == 0;
+  loop_close_handle((uv_handle_t *)&backend->async);
+  loop_close_handle((uv_handle_t *)&backend->timer);
+  loop_close_handle((uv_handle_t *)&backend->check);
+  loop_close_handle((uv_handle_t *)&backend->idle);
+  if (own) {
+    while (uv_loop_close(uv) == UV_EBUSY) uv_run(uv, UV_RUN_ONCE);
+    asy_free(backend);
+  } else if (none) {
+    asy_free(backend);
+  }
+}
+
+static int loop_new_backend(asy_Loop *loop, uv_loop_t *uv) {
+  asy_Backend *backend = asy_malloc(sizeof *backend);
+  if (!backend) return UV_ENOMEM;
+  memset(backend, 0, sizeof *backend);
+  backend->uv = uv ? uv : &backend->own;
+  int code = uv ? 0 : uv_loop_init(&backend->own);
+  if (code != 0) {
+    asy_free(backend);
+    return code;
+  }
+  code = loop_init_handles(backend, uv != NULL);
+  if (code != 0) {
+    loop_close_backend(backend);
+    return code;
+  }
+  backend->loop = loop;
+  loop->backend = backend;
+  return 0;
+}
+
+/* Fill the shelf; the Loop is on top of the stack. */
+static void loop_new_shelf(lua_State *L, asy_Loop *loop) {
+  loop->shelf = lua_newthread(L);
+  lua_setiuservalue(L, -2, 1);
+  if (!lua_checkstack(loop->shelf, ASY_LOOP_COUNT + LUA_MINSTACK)) luaL_error(L, "not enough memory");
+  lua_settop(loop->shelf, ASY_LOOP_COUNT);
+  static const int tables[] = {ASY_LOOP_THREADS, ASY_LOOP_TASKS, ASY_LOOP_TIMERS, ASY_LOOP_PINS, ASY_LOOP_UNSEEN};
+  for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    lua_newtable(L);
+    asy_shelf_set(L, loop->shelf, tables[i]);
+  }
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_UNSEEN);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pop(L, 1);
+  lua_pushvalue(L, -1);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_SELF);
+}
+
+asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags) {
+  if (S->closing) luaL_error(L, "the Lua state is closing");
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  asy_Loop *loop = asy_type_create(L, S, ASY_SLOT_LOOP_TYPE, sizeof *loop, 2);
+  loop->closed = true; /* valid, and nothing to release yet */
+  loop->S = S;
+  asy_list_init(&loop->ready);
+  asy_list_init(&loop->marker);
+  asy_list_init(&loop->tasks);
+  asy_list_init(&loop->unseen);
+  asy_list_init(&loop->resources);
+  loop->slow_callback = 0.1;
+  loop->is_virtual = (flags & ASY_LOOP_VIRTUAL) != 0;
+  loop->debug = (flags & ASY_LOOP_DEBUG) != 0;
+  loop->watches_sigint = (flags & ASY_LOOP_SIGINT) != 0;
+  loop->hosted = uv != NULL;
+  if (!(flags & ASY_LOOP_KEEP_SIGPIPE)) asy_pin_ignore_sigpipe();
+  loop_new_shelf(L, loop);
+  lua_State *thread = lua_newthread(L); /* on which the turns of a host run */
+  lua_setiuservalue(L, -2, 2);
+  int code = loop_new_backend(loop, uv);
+  if (code != 0) asy_error_raise_os(L, S, code, "loop", NULL);
+  loop->backend->L = thread;
+  loop->closed = false;
+  return loop;
+}
+
+/* Release what lies outside Lua's memory. Runs no Lua code: lua_close and the collector call it, too. */
+static void loop_release(asy_Loop *loop) {
+  asy_Link *link;
+  asy_HeapNode *node;
+  loop->closed = true;
+  while ((link = asy_list_first(&loop->resources)) != NULL) {
+    asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
+    asy_list_remove(link);
+    closer->close(closer);
+  }
+  loop->hosted = false; /* nobody is to be notified any more */
+  loop_close_backend(loop->backend);
+  loop->backend = NULL;
+  while (asy_list_take(&loop->ready)) continue;
+  while (asy_list_take(&loop->tasks)) continue;
+  while (asy_list_take(&loop->unseen)) continue;
+  while ((node = asy_heap_top(&loop->timers)) != NULL) asy_heap_remove(&loop->timers, node);
+  asy_alloc(loop->S, loop->timers.items, loop->timers.size * sizeof(asy_HeapItem), 0);
+  memset(&loop->timers, 0, sizeof loop->timers);
+}
+
+/* Debug mode: a pending task is about to be closed. */
+static void loop_report_destroyed(lua_State *L, asy_Loop *loop, asy_Task *task) {
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  asy_task_push(L, task);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  asy_error_report(L, loop, "task was closed while it was pending", "task", lua_gettop(L) - 2);
+  lua_pop(L, 1);
+}
+
+void asy_loop_close(lua_State *L, asy_Loop *loop) {
+  if (loop->closed) return;
+  if (loop->S->running == loop) luaL_error(L, "cannot close a running event loop");
+  asy_Link *link;
+  while ((link = asy_list_first(&loop->tasks)) != NULL) {
+    asy_Task *task = ASY_CONTAINER(link, asy_Task, all);
+    if (loop->debug) loop_report_destroyed(L, loop, task);
+    asy_task_close(L, task);
+  }
+  asy_future_report_unseen(L, loop);
+  loop_release(loop);
+}
+
+static int loop_gc(lua_State *L) {
+  asy_Loop *loop = asy_type_test(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  if (loop && !loop->closed) loop_release(loop);
+  return 0;
+}
+
+/* ---- the current loop */
+
+asy_Loop *asy_loop_running(lua_State *L, asy_State *S) {
+  if (!S->running) luaL_error(L, "no running event loop");
+  return S->running;
+}
+
+void asy_loop_set_current(lua_State *L, asy_State *S, int idx) {
+  S->current = idx && !lua_isnoneornil(L, idx) ? lua_touserdata(L, idx) : NULL;
+  if (S->current)
+    lua_pushvalue(L, idx);
+  else
+    lua_pushnil(L);
+  asy_shelf_set(L, S->shelf, ASY_SLOT_LOOP);
+}
+
+asy_Loop *asy_loop_get(lua_State *L, asy_State *S) {
+  if (S->running) return S->running;
+  if (S->current) return S->current;
+  asy_loop_new(L, S, NULL, ASY_LOOP_SIGINT);
+  asy_loop_set_current(L, S, lua_gettop(L));
+  lua_pop(L, 1);
+  return S->current;
+}
+
+void asy_loop_check_open(lua_State *L, asy_Loop *loop) {
+  if (loop->closed) luaL_error(L, "the event loop is closed");
+}
+
+/***
+The loop that is running.
+@function get_running_loop
+@treturn Loop
+@waits no
+@raise an error if no loop is running
+@usage assert(asyncio.get_running_loop():is_running())
+@see asyncio-eventloop.html#asyncio.get_running_loop
+*/
+static int loop_get_running(lua_State *L) {
+  asy_loop_push(L, asy_loop_running(L, asy_state(L)));
+  return 1;
+}
+
+/***
+The running loop, else the current one; if there is none, one is made and set.
+@function get_event_loop
+@treturn Loop
+@waits no
+@raise OSError if libuv cannot make a loop
+@usage assert(asyncio.get_event_loop() == asyncio.get_running_loop())
+@see asyncio-eventloop.html#asyncio.get_event_loop
+*/
+static int loop_get_event_loop(lua_State *L) {
+  asy_loop_push(L, asy_loop_get(L, asy_state(L)));
+  return 1;
+}
+
+/***
+Make a loop. It is not the current one unless `set_event_loop` makes it so.
+@function new_event_loop
+@tparam[opt] table opts `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
+@treturn Loop
+@waits no
+@raise argument error; OSError if libuv cannot make a loop
+@usage local l = asyncio.new_event_loop{clock = "virtual"}; assert(l:time() == 0); l:close()
+@see asyncio-eventloop.html#asyncio.new_event_loop
+*/
+static int loop_new_event_loop(lua_State *L) {
+  unsigned flags = ASY_LOOP_SIGINT;
+  if (!lua_isnoneornil(L, 1)) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+      const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+      if (strcmp(key, "clock") == 0) {
+        const char *clock = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
+        if (strcmp(clock, "virtual") == 0)
+          flags |= ASY_LOOP_VIRTUAL;
+        else
+          luaL_argcheck(L, strcmp(clock, "real") == 0, 1, "clock must be \"virtual\" or \"real\"");
+      } else if (strcmp(key, "debug") == 0) {
+        if (lua_toboolean(L, -1)) flags |= ASY_LOOP_DEBUG;
+      } else {
+        return luaL_argerror(L, 1, lua_pushfstring(L, "unknown option '%s'", key));
+      }
+    }
+  }
+  asy_loop_new(L, asy_state(L), NULL, flags);
+  return 1;
+}
+
+/***
+Make a loop the current one, which waits at top level run and `get_event_loop` returns.
+@function set_event_loop
+@tparam ?Loop loop nil: there is none
+@return nothing
+@waits no
+@raise argument error
+@usage local l = asyncio.new_event_loop(); asyncio.set_event_loop(l); asyncio.set_event_loop(nil); l:close()
+@see asyncio-eventloop.html#asyncio.set_event_loop
+*/
+static int loop_set_event_loop(lua_State *L) {
+  asy_State *S = asy_state(L);
+  if (!lua_isnoneornil(L, 1)) asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
+  lua_settop(L, 1);
+  asy_loop_set_current(L, S, 1);
+  return 0;
+}
+
+/***
+Make a task of an awaitable, unless it is a Future or Task already.
+@function ensure_future
+@param aw the awaitable
+@treturn Future the same, or a new Task of the running loop, else of the current one
+@waits no
+@raise argument error
+@usage assert(asyncio.ensure_future(function() return 1 end):await() == 1)
+@see asyncio-future.html#asyncio.ensure_future
+*/
+static int loop_ensure_future(lua_State *L) {
+  asy_State *S = asy_state(L);
+  luaL_checkany(L, 1);
+  asy_coro_check(L, S, 1);
+  luaL_argcheck(L, lua_gettop(L) == 1, 2, "no value expected: bind arguments with a function or asyncio.async");
+  if (asy_future_test(L, S, 1)) return 1;
+  asy_task_ensure(L, asy_loop_get(L, S), 1);
+  return 1;
+}
+
+/* ---- running from a script */
+
+/* An error leaves the library at the end of a run. If nothing on the stack can catch it, the failed task's own stack is shown:
+ * stock lua would show the main chunk's only. */
+static void loop_show_uncaught(lua_State *L, int fut) {
+  asy_State *S = asy_state(L);
+  asy_Future *future = lua_touserdata(L, fut);
+  lua_Debug ar;
+  bool host = false;
+  if (future->state != ASY_FAILED || L != S->main) return;
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "S", &ar);
+    if (host) return; /* a C function in between may be a pcall */
+    host = *ar.what == 'C';
+  }
+  if (!host) return; /* called by a C host, not by the lua program */
+  asy_future_push_traceback(L, fut, future);
+  if (lua_isstring(L, -1)) {
+    luaL_tolstring(L, fut, NULL);
+    lua_writestringerror("asyncio: error in %s\n", lua_tostring(L, -1));
+    lua_writestringerror("%s\n", lua_tostring(L, -2));
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+int asy_loop_results(lua_State *L, int fut) {
+  loop_show_uncaught(L, fut);
+  return asy_future_push_results(L, fut, lua_touserdata(L, fut));
+}
+
+/* Replace the awaitable at `aw`, and the arguments behind it, by its future, at `aw`. */
+static asy_Future *loop_prepare(lua_State *L, asy_State *S, asy_Loop *loop, int aw) {
+  asy_coro_check(L, S, aw);
+  int extra = lua_gettop(L) - aw;
+  if (lua_isfunction(L, aw)) return &asy_task_new(L, loop, extra)->fut;
+  luaL_argcheck(L, extra == 0, aw + 1, "no value expected: only a function takes arguments");
+  asy_Future *fut = asy_task_ensure(L, loop, aw);
+  lua_replace(L, aw);
+  return fut;
+}
+
+int asy_loop_run_until_complete(lua_State *L, asy_Loop *loop, int aw) {
+  asy_State *S = loop->S;
+  if (S->running) return luaL_error(L, "cannot run the event loop while %s is running", S->running == loop ? "it" : "another loop");
+  asy_Future *fut = loop_prepare(L, S, loop, aw);
+  if (!asy_loop_drive(L, loop, aw)) return luaL_error(L, "the event loop was stopped before the future was done");
+  (void)fut;
+  return asy_loop_results(L, aw);
+}
+
+/***
+Run the loop until an awaitable is done.
+@function Loop:run_until_complete
+@param aw a future, task, coroutine object, function ...
+@param[opt] ... arguments, if it is a function
+@return its results
+@waits no
+@raise its error; DeadlockError; KeyboardInterrupt; an error if a loop is running or it was stopped before
+@usage -- in a script: asyncio.get_event_loop():run_until_complete(main)
+@see asyncio-eventloop.html#asyncio.loop.run_until_complete
+*/
+static int loop_run_until_complete(lua_State *L) {
+  asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
+  luaL_checkany(L, 2);
+  return asy_loop_run_until_complete(L, loop, 2);
+}
+
+/***
+Run the loop until `stop` is called.
+@function Loop:run_forever
+@return nothing
+@waits no
+@raise KeyboardInterrupt; an error if a loop is running
+@usage -- in a script: loop:call_later(1, loop.stop, loop); loop:run_forever()
+@see asyncio-eventloop.html#asyncio.loop.run_forever
+*/
+static int loop_run_forever(lua_State *L) {
+  asy_loop_drive(L, asy_check_loop(L, asy_state(L), 1), 0);
+  return 0;
+}
+
+/* S->toplevel: run the C function that calls, with its arguments, in a task of the current loop. */
+static int loop_toplevel(lua_State *L) {
+  asy_State *S = asy_state_from_registry(L);
+  lua_Debug ar;
+  int n = lua_gettop(L);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  lua_getstack(L, 0, &ar);
+  lua_getinfo(L, "f", &ar);
+  lua_insert(L, 1);
+  if (S->current && S->current->closed) S->current = NULL;
+  asy_Loop *loop = asy_loop_get(L, S);
+  if (loop->hosted || !loop->watches_sigint) return luaL_error(L, "cannot wait outside a task: the host drives the event loop");
+  asy_task_new(L, loop, n);
+  if (!asy_loop_drive(L, loop, 1)) return luaL_error(L, "the event loop was stopped before the wait was over");
+  return asy_loop_results(L, 1);
+}
+
+/***
+End run_forever, or run_until_complete, after the current turn.
+@function Loop:stop
+@return nothing
+@waits no
+@raise argument error
+@usage asyncio.get_running_loop():call_soon(print) -- loop:stop() would end the run
+@see asyncio-eventloop.html#asyncio.loop.stop
+*/
+static int loop_stop(lua_State *L) {
+  asy_check_loop(L, asy_state(L), 1)->stopping = true;
+  return 0;
+}
+
+/***
+Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables run), handles released.
+@function Loop:close
+@return nothing
+@waits no
+@raise an error if it is running
+@usage local l = asyncio.new_event_loop(); l:close(); assert(l:is_closed())
+@see asyncio-eventloop.html#asyncio.loop.close
+*/
+static int loop_close(lua_State *L) {
+  asy_loop_close(L, asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE));
+  return 0;
+}
+
+/***
+Is the loop running?
+@function Loop:is_running
+@treturn boolean
+@waits no
+@raise argument error
+@usage assert(asyncio.get_running_loop():is_running())
+@see asyncio-eventloop.html#asyncio.loop.is_running
+*/
+static int loop_is_running(lua_State *L) {
+  asy_State *S = asy_state(L);
+  lua_pushboolean(L, S->running == asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE));
+  return 1;
+}
+
+/***
+Is the loop closed?
+@function Loop:is_closed
+@treturn boolean
+@waits no
+@raise argument error
+@usage assert(not asyncio.get_running_loop():is_closed())
+@see asyncio-eventloop.html#asyncio.loop.is_closed
+*/
+static int loop_is_closed(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  lua_pushboolean(L, loop->closed);
+  return 1;
+}
+
+/***
+Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
+@function Loop:set_exception_handler
+@tparam ?function f called as f(loop, context); context has message, exception, traceback, and task, future or handle; nil:
+the default, which writes to stderr
+@return nothing
+@waits no
+@raise argument error
+@usage asyncio.get_running_loop():set_exception_handler(nil)
+@see asyncio-eventloop.html#asyncio.loop.set_exception_handler
+*/
+static int loop_set_exception_handler(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  if (!lua_isnoneornil(L, 2)) asy_check_callable(L, 2);
+  lua_settop(L, 2);
+  asy_shelf_set(L, loop->shelf, ASY_LOOP_HANDLER);
+  return 0;
+}
+
+/***
+The function of set_exception_handler.
+@function Loop:get_exception_handler
+@treturn ?function nil for the default
+@waits no
+@raise argument error
+@usage assert(asyncio.get_running_loop():get_exception_handler() == nil)
+@see asyncio-eventloop.html#asyncio.loop.get_exception_handler
+*/
+static int loop_get_exception_handler(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_HANDLER);
+  return 1;
+}
+
+/***
+Call the exception handler.
+@function Loop:call_exception_handler
+@tparam table context with `message` and whatever else is known
+@return nothing
+@waits no
+@raise argument error
+@usage asyncio.get_running_loop():set_exception_handler(function() end)
+@see asyncio-eventloop.html#asyncio.loop.call_exception_handler
+*/
+static int loop_call_exception_handler(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  asy_error_handle(L, loop);
+  return 0;
+}
+
+/***
+Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they
+were created.
+@function Loop:set_debug
+@tparam boolean on
+@return nothing
+@waits no
+@raise argument error
+@usage asyncio.get_running_loop():set_debug(false)
+@see asyncio-eventloop.html#asyncio.loop.set_debug
+*/
+static int loop_set_debug(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  luaL_checktype(L, 2, LUA_TBOOLEAN);
+  loop->debug = lua_toboolean(L, 2);
+  return 0;
+}
+
+/***
+Is debug mode on?
+@function Loop:get_debug
+@treturn boolean
+@waits no
+@raise argument error
+@usage assert(asyncio.get_running_loop():get_debug() == false)
+@see asyncio-eventloop.html#asyncio.loop.get_debug
+*/
+static int loop_get_debug(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  lua_pushboolean(L, loop->debug);
+  return 1;
+}
+
+/* loop.slow_callback_duration is a number; everything else is a method. Upvalue 2: the methods. */
+static int loop_index(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  lua_settop(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "slow_callback_duration") == 0)
+    lua_pushnumber(L, loop->slow_callback);
+  else
+    lua_gettable(L, lua_upvalueindex(2));
+  return 1;
+}
+
+static int loop_newindex(lua_State *L) {
+  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  const char *key = luaL_checkstring(L, 2);
+  if (strcmp(key, "slow_callback_duration") != 0) return luaL_error(L, "a Loop has no field '%s'", key);
+  loop->slow_callback = asy_check_seconds(L, 3);
+  return 0;
+}
+
+static int loop_tostring(lua_State *L) {
+  asy_State *S = asy_state(L);
+  asy_Loop *loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
+  lua_pushfstring(L, "<asyncio.Loop running=%s closed=%s debug=%s>", S->running == loop ? "true" : "false",
+                  loop->closed ? "true" : "false", loop->debug ? "true" : "false");
+  return 1;
+}
+
+void asy_loop_seal(lua_State *L, asy_State *S) {
+  asy_shelf_push(L, S->shelf, ASY_SLOT_LOOP_TYPE);
+  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
+  lua_getfield(L, -2, "__index");
+  lua_pushcclosure(L, loop_index, 2);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}
+
+void asy_loop_open(lua_State *L, asy_State *S) {
+  static const luaL_Reg methods[] = {{"run_until_complete", loop_run_until_complete},
+                                     {"run_forever", loop_run_forever},
+                                     {"stop", loop_stop},
+                                     {"close", loop_close},
+                                     {"is_running", loop_is_running},
+                                     {"is_closed", loop_is_closed},
+                                     {"set_exception_handler", loop_set_exception_handler},
+                                     {"get_exception_handler", loop_get_exception_handler},
+                                     {"call_exception_handler", loop_call_exception_handler},
+                                     {"set_debug", loop_set_debug},
+                                     {"get_debug", loop_get_debug},
+                                     {"__newindex", loop_newindex},
+                                     {"__tostring", loop_tostring},
+                                     {"__gc", loop_gc},
+                                     {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"get_running_loop", loop_get_running},
+                                       {"get_event_loop", loop_get_event_loop},
+                                       {"new_event_loop", loop_new_event_loop},
+                                       {"set_event_loop", loop_set_event_loop},
+                                       {"ensure_future", loop_ensure_future},
+                                       {NULL, NULL}};
+  S->toplevel = loop_toplevel;
+  asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
+  asy_set_functions(L, S, functions);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* memory.c - see memory.h. What is written on one side is fed to the other one at once, while that reads; else it waits, in
+ * carried.chunk of the writing side, until the other side reads again. */
+#include "memory.h"
+
+#include "loop.h"
+#include "option.h"
+
+#define MEMORY_PIECE ((size_t)64 * 1024) /* after so many bytes it is asked again whether the other side still reads */
+
+static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
+  asy_Stream *other = s->uv.carried.other;
+  size_t sent = 0;
+  if (!other || asy_flow_is_closed(other)) return UV_EPIPE;
+  while (other->reading && sent < n) {
+    size_t piece = n - sent < MEMORY_PIECE ? n - sent : MEMORY_PIECE;
+    asy_flow_feed(other, data + sent, piece);
+    sent += piece;
+  }
+  return sent ? (int)sent : UV_EAGAIN;
+}
+
+static int memory_write(asy_Stream *s, asy_Chunk *chunk) {
+  if (!s->uv.carried.other) return UV_EPIPE;
+  s->uv.carried.chunk = chunk;
+  s->uv.carried.done = 0;
+  return 0;
+}
+
+/* Take what the other side has been waiting to write. */
+static int memory_read_start(asy_Stream *s) {
+  asy_Stream *other;
+  while (s->reading && (other = s->uv.carried.other) && other->uv.carried.chunk) {
+    asy_Chunk *chunk = other->uv.carried.chunk;
+    size_t *done = &other->uv.carried.done, left = chunk->sending - *done;
+    size_t piece = left < MEMORY_PIECE ? left : MEMORY_PIECE;
+    asy_flow_feed(s, chunk->at + *done, piece);
+    *done += piece;
+    if (*done < chunk->sending) continue;
+    other->uv.carried.chunk = NULL;
+    asy_flow_written(chunk, 0); /* may give the next one, shut down, or close */
+  }
+  return 0;
+}
+
+static void memory_read_stop(asy_Stream *s) {
+  (void)s;
+}
+
+static int memory_shutdown(asy_Stream *s) {
+  asy_Stream *other = s->uv.carried.other;
+  if (other && !other->eof) asy_flow_feed_end(other, UV_EOF);
+  return 0;
+}
+
+static void memory_close(asy_Stream *s) {
+  asy_Stream *other = s->uv.carried.other;
+  asy_Chunk *chunk = s->uv.carried.chunk;
+  s->uv.carried.chunk = NULL;
+  s->uv.carried.other = NULL;
+  if (chunk) asy_flow_written(chunk, UV_ECANCELED);
+  if (!other) return;
+  chunk = other->uv.carried.chunk;
+  other->uv.carried.chunk = NULL;
+  other->uv.carried.other = NULL;
+  if (!other->eof) asy_flow_feed_end(other, UV_EOF);
+  if (chunk) asy_flow_written(chunk, UV_EPIPE);
+}
+
+static const asy_Carrier memory_carrier = {memory_read_start, memory_read_stop, memory_try_write,
+                                           memory_write,      memory_shutdown,  memory_close};
+
+/***
+Make two Streams that are connected to each other in memory, without sockets. They need a loop, but no time: with a virtual
+clock (`asyncio.testing.run`) a test of a protocol is exact.
+@function testing.stream_pair
+@tparam[opt] table opts limit (integer, bytes: of each side's input, 65536)
+@treturn Stream one end
+@treturn Stream the other end
+@waits no
+@raise argument error
+@usage local a, b = asyncio.testing.stream_pair(); a:write("hi"); assert(b:read(10) == "hi")
+@see asyncio-stream.html
+*/
+static int memory_stream_pair(lua_State *L) {
+  static const char *const names[] = {"limit", NULL};
+  asy_State *S = asy_state(L);
+  asy_option_check(L, 1, names);
+  size_t limit = (size_t)asy_option_integer(L, 1, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
+  asy_Loop *loop = asy_loop_get(L, S);
+  asy_Stream *ends[2];
+  for (int i = 0; i < 2; i++) {
+    asy_flow_box(L, S);
+    ends[i] = asy_flow_carried(loop, &memory_carrier);
+    if (!ends[i]) return luaL_error(L, "not enough memory");
+    asy_flow_fill(L, -1, ends[i]);
+    ends[i]->limit = limit;
+  }
+  ends[0]->uv.carried.other = ends[1];
+  ends[1]->uv.carried.other = ends[0];
+  asy_flow_read_start(ends[0]);
+  asy_flow_read_start(ends[1]);
+  return 2;
+}
+
+void asy_memory_open(lua_State *L, asy_State *S) {
+  static const luaL_Reg functions[] = {{"stream_pair", memory_stream_pair}, {NULL, NULL}};
+  asy_set_functions(L, S, functions);
+}

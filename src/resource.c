@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* resource.c - see resource.h. The pins of a loop lie in a table on its shelf, made when the first is needed. */
+#include "resource.h"
+
+void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {
+  luaL_checkstack(L, 3, NULL);
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
+  if (!lua_istable(L, -1)) {
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, -1);
+    asy_shelf_set(L, loop->shelf, ASY_LOOP_PINS);
+  }
+  lua_insert(L, -2);
+  lua_rawsetp(L, -2, key);
+  lua_pop(L, 1);
+}
+
+void asy_resource_push_pinned(lua_State *L, asy_Loop *loop, const void *key) {
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
+  if (lua_istable(L, -1))
+    lua_rawgetp(L, -1, key);
+  else
+    lua_pushnil(L);
+  lua_replace(L, -2);
+}
+
+void asy_resource_unpin(lua_State *L, asy_Loop *loop, const void *key) {
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
+  if (lua_istable(L, -1)) {
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, key); /* nil is never inserted: no memory is needed */
+  }
+  lua_pop(L, 1);
+}
+
+void asy_resource_open(lua_State *L, asy_State *S) {
+  (void)L;
+  (void)S;
+}

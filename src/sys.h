@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets, accepting, options, shutdown.
+ *
+ * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code. Sockets that come from
+ * here do not block and are not inherited by child processes. */
+#ifndef ASY_SYS_H
+#define ASY_SYS_H
+
+#include <string.h>
+#include <uv.h>
+
+#ifndef _WIN32
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ASY_SYS_NO_SOCKET (-1)
+
+/* accept4 is declared to those who define _GNU_SOURCE before their first include; the others need three calls more */
+#if defined(_GNU_SOURCE) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+#define ASY_SYS_ACCEPT4
+#endif
+
+static inline int asy_sys_error(void) {
+  return uv_translate_sys_error(errno);
+}
+
+static inline int asy_sys_prepare(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    return asy_sys_error();
+  return 0;
+}
+
+static inline void asy_sys_close(uv_os_sock_t fd) {
+  close(fd); /* not repeated after EINTR: the descriptor is gone then, as a rule */
+}
+
+static inline int asy_sys_finish(int made, uv_os_sock_t *fd) {
+  int err = asy_sys_prepare(made);
+  if (err) {
+    close(made);
+    return err;
+  }
+  *fd = made;
+  return 0;
+}
+
+static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
+#ifdef SOCK_CLOEXEC
+  int made = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (made < 0) return asy_sys_error();
+  *fd = made;
+  return 0;
+#else
+  int made = socket(family, type, 0);
+  return made < 0 ? asy_sys_error() : asy_sys_finish(made, fd);
+#endif
+}
+
+/* UV_EAGAIN: nobody waits to be accepted. */
+static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer, uv_os_sock_t *fd) {
+  socklen_t length;
+  int made;
+  do {
+    length = sizeof *peer;
+#ifdef ASY_SYS_ACCEPT4
+    made = accept4(listener, (struct sockaddr *)peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    made = accept(listener, (struct sockaddr *)peer, &length);
+#endif
+  } while (made < 0 && (errno == EINTR || errno == ECONNABORTED));
+  if (made < 0) return errno == EWOULDBLOCK ? UV_EAGAIN : asy_sys_error();
+#ifdef ASY_SYS_ACCEPT4
+  *fd = made;
+  return 0;
+#else
+  return asy_sys_finish(made, fd);
+#endif
+}
+
+static inline int asy_sys_listen(uv_os_sock_t fd, int backlog) {
+  return listen(fd, backlog) ? asy_sys_error() : 0;
+}
+
+/* how: 0 read, 1 write, 2 both */
+static inline int asy_sys_shutdown(uv_os_sock_t fd, int how) {
+  static const int hows[] = {SHUT_RD, SHUT_WR, SHUT_RDWR};
+  return shutdown(fd, hows[how]) ? asy_sys_error() : 0;
+}
+
+#else /* _WIN32 */
+#include <ws2tcpip.h>
+
+#define ASY_SYS_NO_SOCKET INVALID_SOCKET
+
+static inline int asy_sys_error(void) {
+  return uv_translate_sys_error(WSAGetLastError());
+}
+
+static inline void asy_sys_close(uv_os_sock_t fd) {
+  closesocket(fd);
+}
+
+static inline int asy_sys_finish(SOCKET made, uv_os_sock_t *fd) {
+  unsigned long on = 1;
+  if (made == INVALID_SOCKET) return asy_sys_error();
+  SetHandleInformation((HANDLE)made, HANDLE_FLAG_INHERIT, 0);
+  if (ioctlsocket(made, FIONBIO, &on)) {
+    int err = asy_sys_error();
+    closesocket(made);
+    return err;
+  }
+  *fd = made;
+  return 0;
+}
+
+static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
+  return asy_sys_finish(WSASocketW(family, type, 0, NULL, 0, WSA_FLAG_OVERLAPPED), fd);
+}
+
+static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer, uv_os_sock_t *fd) {
+  int length = sizeof *peer;
+  return asy_sys_finish(accept(listener, (struct sockaddr *)peer, &length), fd);
+}
+
+static inline int asy_sys_listen(uv_os_sock_t fd, int backlog) {
+  return listen(fd, backlog) ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_shutdown(uv_os_sock_t fd, int how) {
+  static const int hows[] = {SD_RECEIVE, SD_SEND, SD_BOTH};
+  return shutdown(fd, hows[how]) ? asy_sys_error() : 0;
+}
+#endif
+
+static inline socklen_t asy_sys_length(const struct sockaddr *addr) {
+  return addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
+static inline int asy_sys_bind(uv_os_sock_t fd, const struct sockaddr *addr) {
+  return bind(fd, addr, asy_sys_length(addr)) ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_getsockname(uv_os_sock_t fd, struct sockaddr_storage *addr) {
+  socklen_t length = sizeof *addr;
+  memset(addr, 0, sizeof *addr);
+  return getsockname(fd, (struct sockaddr *)addr, &length) ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_setopt(uv_os_sock_t fd, int level, int name, const void *value, size_t size) {
+  return setsockopt(fd, level, name, (const char *)value, (socklen_t)size) ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_setflag(uv_os_sock_t fd, int level, int name, int value) {
+  return asy_sys_setopt(fd, level, name, &value, sizeof value);
+}
+
+static inline int asy_sys_getopt(uv_os_sock_t fd, int level, int name, void *value, size_t size) {
+  socklen_t length = (socklen_t)size;
+  return getsockopt(fd, level, name, (char *)value, &length) ? asy_sys_error() : 0;
+}
+
+#endif

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/* wait.c - suspending, waking and resuming: the only lua_yieldk and lua_resume of the library. The contract is in wait.h.
+ *
+ * Invariants. A record in state PARKED is on at least one list or in the heap (what will wake it), and its thread is
+ * suspended in asy_wait_park. In state WOKEN, CANCELLED or YIELDED its entry is in the ready queue. A thread that waits has the
+ * sentinel on top of its stack until it is resumed. */
+#include "wait.h"
+
+#include <string.h>
+
+#include "error.h"
+#include "name.h"
+
+/* What a waiting thread yields; only its address counts. */
+static const char wait_sentinel = 0;
+
+static void wait_push_sentinel(lua_State *L) {
+  lua_pushlightuserdata(L, (void *)&wait_sentinel);
+}
+
+bool asy_wait_passes(lua_State *co) {
+  return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 && lua_touserdata(co, -1) == (const void *)&wait_sentinel;
+}
+
+void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, asy_Run *run) {
+  memset(w, 0, sizeof *w);
+  asy_ready_init(&w->entry, run);
+  asy_list_init(&w->link);
+  w->loop = loop;
+  w->co = co;
+}
+
+/* ---- the base frame */
+
+/* Is the base frame where it was? Not if the thread was closed by hand (coroutine.close). */
+static bool wait_is_intact(const asy_Wait *w) {
+  lua_Debug ar;
+  if (!w->co) return false;
+  if (!w->base) return lua_gettop(w->co) > ASY_BASE_FUNCTION;
+  return lua_status(w->co) == LUA_YIELD || lua_getstack(w->co, 0, &ar);
+}
+
+void asy_wait_set_base(lua_State *L, asy_Wait *w) {
+  lua_Debug ar;
+  lua_getstack(L, 0, &ar);
+  w->base = ar.i_ci;
+}
+
+void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot) {
+  lua_State *co = w->co;
+  if (!wait_is_intact(w) || !lua_checkstack(co, 2)) {
+    lua_pushnil(L);
+    return;
+  }
+  if (w->base) {
+    lua_Debug ar;
+    memset(&ar, 0, sizeof ar);
+    ar.i_ci = w->base;
+    if (!lua_getlocal(co, &ar, slot)) lua_pushnil(co);
+  } else {
+    lua_pushvalue(co, slot + 1); /* not started: the base function is at 1, its arguments follow */
+  }
+  if (co != L) lua_xmove(co, L, 1);
+}
+
+void asy_wait_set_slot(lua_State *L, asy_Wait *w, int slot) {
+  lua_State *co = w->co;
+  if (!wait_is_intact(w) || !lua_checkstack(co, 2)) {
+    lua_pop(L, 1);
+    return;
+  }
+  if (co != L) lua_xmove(L, co, 1);
+  if (w->base) {
+    lua_Debug ar;
+    memset(&ar, 0, sizeof ar);
+    ar.i_ci = w->base;
+    if (!lua_setlocal(co, &ar, slot)) lua_pop(co, 1);
+  } else {
+    lua_replace(co, slot + 1);
+  }
+}
+
+static void wait_set_slot_from(lua_State *L, asy_Wait *w, int slot, int idx) {
+  if (idx)
+    lua_pushvalue(L, idx);
+  else
+    lua_pushnil(L);
+  asy_wait_set_slot(L, w, slot);
+}
+
+/* ---- a bare coroutine.yield() that is cancelled
+ *
+ * Lua can raise where a coroutine yielded only if the C function that yielded left a continuation; coroutine.yield leaves
+ * none. A count hook that fires at the next instruction can. */
+
+static void wait_restore_hook(asy_Wait *w) {
+  if (!w->hooked) return;
+  w->hooked = false;
+  lua_sethook(w->co, w->u.hook.function, w->u.hook.mask, w->u.hook.count);
+}
+
+static void wait_raise_in_hook(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  asy_State *S = asy_state_from_registry(L);
+  asy_Wait *w = S->waiter;
+  if (!w || w->co != L) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  wait_restore_hook(w);
+  if (w->must_cancel) asy_wait_raise(L, w);
+  if (w->bad_yield) {
+    w->bad_yield = false;
+    luaL_error(L, "bad yield: a task may yield no values (asyncio.wrap makes a generator)");
+  }
+}
+
+static void wait_set_hook(asy_Wait *w) {
+  w->u.hook.function = lua_gethook(w->co);
+  w->u.hook.mask = lua_gethookmask(w->co);
+  w->u.hook.count = lua_gethookcount(w->co);
+  w->hooked = true;
+  lua_sethook(w->co, wait_raise_in_hook, LUA_MASKCOUNT, 1);
+}
+
+/* ---- waking and cancelling */
+
+static void wait_queue(asy_Wait *w) {
+  w->entry.run = w->loop->S->step;
+  asy_list_remove(&w->entry.link);
+  asy_ready_append(w->loop, &w->entry);
+}
+
+bool asy_wait_wake(asy_Wait *w) {
+  if (w->state != ASY_WAIT_PARKED) return false;
+  w->state = ASY_WAIT_WOKEN;
+  wait_queue(w);
+  return true;
+}
+
+bool asy_wait_cancel(lua_State *L, asy_Wait *w, int msg) {
+  if (w->state != ASY_WAIT_PARKED) return false;
+  wait_set_slot_from(L, w, ASY_BASE_MESSAGE, msg);
+  w->thrown = false;
+  w->state = ASY_WAIT_CANCELLED;
+  asy_timer_stop(w->loop, &w->u.timer);
+  wait_queue(w);
+  return true;
+}
+
+void asy_wait_throw(lua_State *L, asy_Wait *w) {
+  asy_wait_cancel(L, w, lua_gettop(L));
+  w->thrown = true;
+  lua_pop(L, 1);
+}
+
+void asy_wait_drop(asy_Wait *w) {
+  asy_list_remove(&w->entry.link);
+  asy_list_remove(&w->link);
+  if (w->state == ASY_WAIT_YIELDED || w->hooked)
+    wait_restore_hook(w);
+  else if (w->state != ASY_WAIT_NONE)
+    asy_timer_stop(w->loop, &w->u.timer);
+  w->state = ASY_WAIT_NONE;
+  w->kind = NULL;
+  w->armed = false;
+}
+
+void asy_wait_push_error(lua_State *L, asy_Wait *w) {
+  bool cancelled = w->state == ASY_WAIT_CANCELLED; /* its own error comes before that of a later request */
+  asy_wait_push_slot(L, w, cancelled ? ASY_BASE_MESSAGE : ASY_BASE_MUST);
+  if (cancelled && w->thrown)
+    w->thrown = false;
+  else
+    asy_error_wrap(L, w->loop->S, ASY_CANCELLED_ERROR); /* if this raises, the cancellation is still due */
+  w->must_cancel = false;
+}
+
+int asy_wait_raise(lua_State *L, asy_Wait *w) {
+  asy_wait_push_error(L, w);
+  return lua_error(L);
+}
+
+/* ---- parking */
+
+/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended. */
+static int wait_refuse(lua_State *L, lua_KContext ctx, lua_KFunction k) {
+  luaL_checkstack(L, 2, NULL);
+  lua_pushnil(L);
+  lua_pushliteral(L, "cannot resume by hand: it waits in an asyncio task");
+  return lua_yieldk(L, 2, ctx, k);
+}
+
+static int wait_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  asy_Wait *w = (asy_Wait *)ctx;
+  if (!w->armed || w->parked != L) {
+    if (w->parked != L || w->state == ASY_WAIT_NONE) return luaL_error(L, "the task that waited here has ended");
+    return wait_refuse(L, ctx, wait_k);
+  }
+  w->armed = false;
+  w->kind = NULL;
+  lua_settop(L, w->top);
+  return w->k(L, w);
+}
+
+static void wait_push_task(lua_State *L, asy_Wait *w) {
+  lua_rawgeti(w->loop->shelf, ASY_LOOP_TASKS, w->slot);
+  lua_xmove(w->loop->shelf, L, 1);
+}
+
+const void *asy_wait_owner(asy_Wait *w) {
+  lua_rawgeti(w->loop->shelf, ASY_LOOP_TASKS, w->slot);
+  const void *task = lua_touserdata(w->loop->shelf, -1);
+  lua_pop(w->loop->shelf, 1);
+  return task;
+}
+
+/* Keep the userdata `on` alive in the Task: the thread's own stack would lose it in coroutine.close. */
+static void wait_keep(lua_State *L, asy_Wait *w, const void *on) {
+  int i = 1;
+  while (i <= w->top && lua_touserdata(L, i) != on) i++;
+  if (i > w->top) return;
+  wait_push_task(L, w);
+  lua_pushvalue(L, i);
+  lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
+  lua_pop(L, 1);
+}
+
+void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
+  wait_push_task(L, w);
+  lua_getiuservalue(L, -1, ASY_WAIT_KEPT);
+  lua_remove(L, -2);
+}
+
+/* Set up the record and push what is yielded. */
+static void wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
+  w->top = lua_gettop(L);
+  if (!lua_checkstack(L, 3)) {
+    asy_wait_drop(w);
+    luaL_error(L, "stack overflow");
+  }
+  w->kind = kind;
+  w->on = on;
+  w->k = k;
+  w->parked = L;
+  w->parks++;
+  w->status = 0;
+  w->state = ASY_WAIT_PARKED;
+  w->parking = true;
+  if (on) wait_keep(L, w, on);
+  if (L != w->co) wait_push_task(L, w); /* an inner coroutine may outlive the task: keep the record */
+  wait_push_sentinel(L);
+}
+
+int asy_wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
+  wait_park(L, w, kind, on, k);
+  return lua_yieldk(L, 1, (lua_KContext)w, wait_k);
+}
+
+int asy_wait_park_ready(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, asy_Cont *k) {
+  wait_park(L, w, kind, NULL, k);
+  asy_wait_wake(w);
+  return lua_yieldk(L, 1, (lua_KContext)w, wait_k);
+}
+
+/* ---- the step of a task */
+
+/* Can the thread be resumed, or was it closed by hand? */
+static bool wait_is_resumable(const asy_Wait *w) {
+  if (w->base) return lua_status(w->co) == LUA_YIELD;
+  return lua_status(w->co) == LUA_OK && lua_gettop(w->co) > ASY_BASE_FUNCTION;
+}
+
+void asy_wait_yielded(asy_Wait *w, bool bad) {
+  w->state = ASY_WAIT_YIELDED;
+  w->bad_yield = bad;
+  wait_queue(w);
+}
+
+asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
+  asy_State *S = w->loop->S;
+  lua_State *co = w->co;
+  asy_Wait *waiter = S->waiter;
+  lua_State *innermost = S->innermost;
+  asy_Loop *callback = S->callback;
+  if (!wait_is_resumable(w)) {
+    asy_wait_drop(w);
+    lua_settop(co, 0);
+    lua_pushliteral(co, "the task's coroutine was closed by hand");
+    return ASY_STEP_DEAD;
+  }
+  if (w->state == ASY_WAIT_YIELDED) {
+    w->state = ASY_WAIT_NONE;
+    if (w->must_cancel || w->bad_yield) wait_set_hook(w);
+  } else {
+    w->armed = w->state != ASY_WAIT_NONE;
+  }
+  if (w->base && asy_wait_passes(co)) lua_pop(co, 1);
+  S->waiter = w;
+  S->innermost = co;
+  S->callback = NULL;
+  int count, status = lua_resume(co, L, w->base ? 0 : lua_gettop(co) - 1, &count);
+  S->waiter = waiter;
+  S->innermost = innermost;
+  S->callback = callback;
+  wait_restore_hook(w);
+  if (status == LUA_OK) return ASY_STEP_ENDED;
+  if (status != LUA_YIELD) return ASY_STEP_DEAD;
+  bool waits = w->parking && asy_wait_passes(co);
+  w->parking = false;
+  if (waits) return ASY_STEP_WAITS; /* the sentinel stays, to be seen by asy_wait_passes */
+  lua_pop(co, count);
+  return count == 0 ? ASY_STEP_YIELDED : ASY_STEP_BAD;
+}
+
+/* ---- waits that pass through inner coroutines */
+
+static int wait_pass_k(lua_State *L, int status, lua_KContext ctx);
+
+static int wait_pass(lua_State *L, asy_State *S, lua_State *co, int nargs, asy_PassCont *k) {
+  lua_State *outer = S->innermost;
+  int count;
+  S->innermost = outer == L && lua_isyieldable(L) ? co : NULL;
+  int status = lua_resume(co, L, nargs, &count);
+  S->innermost = outer;
+  if (status == LUA_YIELD && S->waiter && S->waiter->parking && asy_wait_passes(co)) {
+    wait_push_sentinel(L);
+    return lua_yieldk(L, 1, (lua_KContext)k, wait_pass_k);
+  }
+  return k(L, co, status, count);
+}
+
+static int wait_pass_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  asy_State *S = asy_state(L);
+  asy_Wait *w = S->waiter;
+  lua_State *co = lua_tothread(L, 1);
+  if (!w || !w->armed || S->innermost != L) return wait_refuse(L, ctx, wait_pass_k);
+  lua_settop(L, 1);
+  if (lua_status(co) != LUA_YIELD) {
+    asy_wait_drop(w);
+    return luaL_error(L, "a coroutine through which the task waited was closed by hand");
+  }
+  if (asy_wait_passes(co)) lua_pop(co, 1);
+  return wait_pass(L, S, co, 0, (asy_PassCont *)ctx);
+}
+
+int asy_wait_resume(lua_State *L, int nargs, asy_PassCont *k) {
+  return wait_pass(L, asy_state(L), lua_tothread(L, 1), nargs, k);
+}
+
+/* ---- is an error on its way? */
+
+/* While an error unwinds to a protected call, __close handlers are called from the frame of that call, with the place of its function
+ * among its temporary values; as long as the function itself runs, that place belongs to the function's own frame. */
+static bool wait_frame_unwinds(lua_State *co, lua_Debug *ar, const asy_State *S) {
+  lua_getinfo(co, "f", ar);
+  lua_CFunction f = lua_tocfunction(co, -1);
+  lua_pop(co, 1);
+  for (size_t i = 0; f && i < sizeof S->protectors / sizeof *S->protectors; i++) {
+    if (S->protectors[i].f != f) continue;
+    if (!lua_getlocal(co, ar, S->protectors[i].place)) return false;
+    lua_pop(co, 1);
+    return true;
+  }
+  return false;
+}
+
+static bool wait_thread_unwinds(lua_State *co, const asy_State *S) {
+  lua_Debug ar;
+  if (!lua_checkstack(co, 3)) return true;
+  for (int level = 0; lua_getstack(co, level, &ar); level++)
+    if (wait_frame_unwinds(co, &ar, S)) return true;
+  return false;
+}
+
+bool asy_wait_unwinds(const asy_Wait *w) {
+  const asy_State *S = w->loop->S;
+  if (!w->co) return false;
+  return wait_thread_unwinds(w->co, S) || (w->parked && w->parked != w->co && wait_thread_unwinds(w->parked, S));
+}
+
+/* ---- where waiting is forbidden */
+
+/* Functions through which a wait passes: not the culprit. */
+static bool wait_may_pass(const char *name) {
+  static const char *const yieldable[] = {"pcall", "xpcall", "dofile", "asyncio"};
+  for (size_t i = 0; name && i < sizeof yieldable / sizeof *yieldable; i++) {
+    size_t n = strlen(yieldable[i]);
+    if (strncmp(name, yieldable[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;
+  }
+  return false;
+}
+
+/* Push the description of what forbids a wait in L: the nearest C function that cannot be suspended. */
+static void wait_push_culprit(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sn", &ar);
+    bool special = *ar.namewhat && (strcmp(ar.namewhat, "hook") == 0 || (ar.name && strcmp(ar.name, "__gc") == 0));
+    if (special) {
+      lua_pushstring(L, strcmp(ar.namewhat, "hook") == 0 ? "a debug hook" : "a finalizer (__gc)");
+      return;
+    }
+    if (level == 0 || *ar.what != 'C') continue;
+    int top = lua_gettop(L);
+    lua_getinfo(L, "f", &ar);
+    const char *name = asy_name_global(L, -1);
+    if (wait_may_pass(name)) {
+      lua_settop(L, top);
+      continue;
+    }
+    if (name && (strcmp(name, "error") == 0 || strcmp(name, "assert") == 0))
+      lua_pushliteral(L, "a message handler (xpcall)");
+    else if (name)
+      lua_pushfstring(L, "'%s'", name);
+    else
+      lua_pushfstring(L, "a C function (%s)", ar.name ? ar.name : "?");
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return;
+  }
+  lua_pushliteral(L, "a C function");
+}
+
+static bool wait_is_finalizer(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "n", &ar);
+    if (ar.name && strcmp(ar.name, "__gc") == 0) return true;
+  }
+  return false;
+}
+
+int asy_wait_outside(lua_State *L, asy_State *S) {
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  if (S->forbidden) return luaL_error(L, "cannot wait %s", S->forbidden);
+  if (!S->waiter) {
+    if (!S->running && !wait_is_finalizer(L)) return S->toplevel(L);
+    if (!S->running) return luaL_error(L, "cannot wait inside a finalizer (__gc)");
+    return luaL_error(L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "
+                         "start a task with asyncio.create_task");
+  }
+  if (L == S->innermost || (!S->innermost && lua_pushthread(L))) {
+    wait_push_culprit(L);
+    return luaL_error(L, "cannot wait inside %s: Lua cannot suspend it; wait before or after it, or start a task",
+                      lua_tostring(L, -1));
+  }
+  return luaL_error(L, "cannot wait in a coroutine that was not made for it: make it with asyncio.wrap, "
+                       "or call asyncio.patch() before it is created");
+}
