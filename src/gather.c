@@ -504,9 +504,9 @@ static void gather_run_expiry(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 
 /* ---- as_completed
  *
- * The record is the iterator itself. What is done goes through a queue, `finished`, as in CPython:
- * a waiter that was woken looks again whether something is there, and one that is woken and then
- * cancelled wakes the next. */
+ * The record belongs to the iterator, a closure. What is done goes through a queue, `finished`, as
+ * in CPython: a waiter that was woken looks again whether something is there, and one that is woken
+ * and then cancelled wakes the next. */
 
 static void gather_run_completed(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   (void)L;
@@ -559,11 +559,12 @@ static int gather_k_next(lua_State *L, asy_Wait *w) {
   return asy_wait_raise(L, w);
 }
 
-/* What `for` calls: the next task that is done, nil after the last one. */
+/* The iterator; upvalue 2 is the record. Returns the next task that is done, nil after the last. */
 static int gather_next(lua_State *L) {
   asy_State *S = asy_state(L);
-  asy_Gather *g = asy_type_check(L, S, 1, ASY_SLOT_GATHER);
-  lua_settop(L, 1);
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  asy_Gather *g = lua_touserdata(L, 1);
   if (g->unasked == 0) return 0;
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
@@ -579,8 +580,8 @@ Run awaitables concurrently and iterate over them as they finish.
 @tparam table list awaitables
 @tparam[opt] table options `timeout` (seconds, from this call on): then the iterator raises
 TimeoutError
-@treturn function an iterator (an object that can be called), which waits and returns the next task
-or future that is done; functions and coroutine objects have become tasks
+@treturn function an iterator, which waits and returns the next task or future that is done;
+functions and coroutine objects have become tasks
 @waits no (the iterator does)
 @raise argument error; the iterator: TimeoutError
 @usage for task in asyncio.as_completed({function() return "x" end}) do assert(task:result() == "x")
@@ -602,6 +603,9 @@ static int gather_as_completed(lua_State *L) {
   gather_fill(L, g, true, n, false);
   g->unasked = g->count;
   gather_listen(L, g, limited ? &timeout : NULL);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, -2);
+  lua_pushcclosure(L, gather_next, 2);
   return 1;
 }
 
@@ -714,14 +718,14 @@ static int gather_shield(lua_State *L) {
 }
 
 void asy_gather_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {{"__call", gather_next}, {"__gc", gather_gc}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"__gc", gather_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"gather", gather_gather},
                                        {"wait", gather_wait},
                                        {"as_completed", gather_as_completed},
                                        {"wait_for", gather_wait_for},
                                        {"shield", gather_shield},
                                        {NULL, NULL}};
-  asy_type_new(L, S, ASY_SLOT_GATHER, "asyncio.as_completed", methods);
+  asy_type_new(L, S, ASY_SLOT_GATHER, "asyncio.gather", methods);
   asy_set_functions(L, S, functions);
   for (int i = 0; i < 3; i++) {
     lua_pushstring(L, gather_when_names[i]);
