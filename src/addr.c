@@ -33,7 +33,8 @@ void asy_address_set(asy_Address *address, const struct sockaddr *from) {
 /* The host alone, "fe80::1%eth0". False if there is none. */
 static bool addr_format_host(const asy_Address *address, char *text, size_t size) {
   if (!address->family) return false;
-  if (uv_inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, text, size)) return false;
+  if (uv_inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, text, size))
+    return false;
   size_t length = strlen(text);
   if (address->scope && length + 2 < size) {
     size_t room = size - length - 1;
@@ -64,9 +65,12 @@ int asy_address_push(lua_State *L, const asy_Address *address) {
 int asy_addr_parse(const char *host, int port, int family, struct sockaddr_storage *out) {
   bool any = !host || !*host;
   memset(out, 0, sizeof *out);
-  if (family != AF_INET6 && uv_ip4_addr(any ? "0.0.0.0" : host, port, (struct sockaddr_in *)(void *)out) == 0) return 0;
+  if (family != AF_INET6 &&
+      uv_ip4_addr(any ? "0.0.0.0" : host, port, (struct sockaddr_in *)(void *)out) == 0)
+    return 0;
   if (family == AF_INET) return UV_EINVAL;
-  return uv_ip6_addr(any ? "::" : host, port, (struct sockaddr_in6 *)(void *)out) == 0 ? 0 : UV_EINVAL;
+  return uv_ip6_addr(any ? "::" : host, port, (struct sockaddr_in6 *)(void *)out) == 0 ? 0
+                                                                                       : UV_EINVAL;
 }
 
 const char *asy_addr_check_host(lua_State *L, int arg) {
@@ -87,8 +91,9 @@ int asy_addr_check_port(lua_State *L, int arg) {
 
 /* ---- requests
  *
- * A request is on its loop's list of resources from its start until its continuation has run. Who waits for it is in
- * `waiters`: nobody when the wait was cancelled or dropped, then the callback frees it. */
+ * A request is on its loop's list of resources from its start until its continuation has run. Who
+ * waits for it is in `waiters`: nobody when the wait was cancelled or dropped, then the callback
+ * frees it. */
 
 typedef struct addr_Request {
   asy_Closer closer;
@@ -150,7 +155,8 @@ static void addr_on_name(uv_getnameinfo_t *req, int status, const char *host, co
   addr_finish(ASY_CONTAINER(req, addr_Request, uv.name), status);
 }
 
-/* Cancelled: the request is of no use any more. If it is done already, its continuation will see to it. */
+/* Cancelled: the request is of no use any more. If it is done already, its continuation will see to
+ * it. */
 static bool addr_cancel(lua_State *L, asy_Wait *w, int msg) {
   if (w->state == ASY_WAIT_PARKED) {
     addr_abandon(w->on);
@@ -171,7 +177,8 @@ static addr_Request *addr_request_new(lua_State *L, asy_Loop *loop, const char *
 }
 
 /* The request was started, or not: err. */
-static int addr_park(lua_State *L, asy_Wait *w, addr_Request *r, int err, const char *where, asy_Cont *k) {
+static int addr_park(lua_State *L, asy_Wait *w, addr_Request *r, int err, const char *where,
+                     asy_Cont *k) {
   if (err) {
     const char *op = r->uv.req.type == UV_GETNAMEINFO ? "getnameinfo" : "getaddrinfo";
     asy_free(r);
@@ -186,8 +193,8 @@ static int addr_park(lua_State *L, asy_Wait *w, addr_Request *r, int err, const 
 
 /* ---- getaddrinfo */
 
-int asy_addr_lookup(lua_State *L, asy_Wait *w, const char *host, const char *service, const struct addrinfo *hints,
-                    asy_Cont *k) {
+int asy_addr_lookup(lua_State *L, asy_Wait *w, const char *host, const char *service,
+                    const struct addrinfo *hints, asy_Cont *k) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   addr_Request *r = addr_request_new(L, w->loop, "getaddrinfo");
   r->uv.req.type = UV_GETADDRINFO;
@@ -246,7 +253,8 @@ int asy_addr_result(lua_State *L, asy_Wait *w) {
 static bool addr_push_numeric(lua_State *L, const struct addrinfo *hints) {
   struct sockaddr_storage sa;
   const char *host = lua_tostring(L, 2);
-  if (!host || (lua_type(L, 3) == LUA_TSTRING) || asy_addr_parse(host, (int)lua_tointeger(L, 3), hints->ai_family, &sa))
+  if (!host || (lua_type(L, 3) == LUA_TSTRING) ||
+      asy_addr_parse(host, (int)lua_tointeger(L, 3), hints->ai_family, &sa))
     return false;
   struct addrinfo entry = *hints;
   entry.ai_addr = (struct sockaddr *)&sa;
@@ -261,7 +269,8 @@ static void addr_read_hints(lua_State *L, int arg, struct addrinfo *hints) {
   static const char *const names[] = {"family", "type", "passive", "numeric", NULL};
   static const char *const families[] = {"inet", "inet6", NULL};
   static const char *const types[] = {"stream", "dgram", NULL};
-  static const int family_codes[] = {AF_UNSPEC, AF_INET, AF_INET6}, type_codes[] = {0, SOCK_STREAM, SOCK_DGRAM};
+  static const int family_codes[] = {AF_UNSPEC, AF_INET, AF_INET6},
+                   type_codes[] = {0, SOCK_STREAM, SOCK_DGRAM};
   memset(hints, 0, sizeof *hints);
   asy_option_check(L, arg, names);
   hints->ai_family = family_codes[asy_option_choice(L, arg, "family", families) + 1];
@@ -272,22 +281,27 @@ static void addr_read_hints(lua_State *L, int arg, struct addrinfo *hints) {
 
 static int addr_k_getaddrinfo(lua_State *L, asy_Wait *w) {
   int err = asy_addr_result(L, w);
-  if (err) return asy_error_raise_os(L, asy_state(L), err, "getaddrinfo", lua_tostring(L, lua_isnil(L, 2) ? 3 : 2));
+  if (err)
+    return asy_error_raise_os(L, asy_state(L), err, "getaddrinfo",
+                              lua_tostring(L, lua_isnil(L, 2) ? 3 : 2));
   return 1;
 }
 
 /***
-Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is answered at once.
+Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is
+answered at once.
 @function Loop:getaddrinfo
 @tparam[opt] string host name or numeric address; nil means this machine
-@tparam[opt] integer|string port number, or a service such as `"http"`; host and port cannot both be nil
-@tparam[opt] table opts family ("inet", "inet6"), type ("stream", "dgram"), passive (boolean: nil is the address to listen
-on), numeric (boolean: names are not looked up)
+@tparam[opt] integer|string port number, or a service such as `"http"`; host and port cannot both be
+nil
+@tparam[opt] table opts family ("inet", "inet6"), type ("stream", "dgram"), passive (boolean: nil is
+the address to listen on), numeric (boolean: names are not looked up)
 @treturn table list of `{family=, type=, host=, port=}`, in the order in which they should be tried
 @waits yes
 @cancel raises CancelledError; the result is dropped when it comes
 @raise argument error; OSError with a code such as "EAI_NONAME"
-@usage local list = asyncio.get_running_loop():getaddrinfo("127.0.0.1", 80); assert(list[1].host == "127.0.0.1")
+@usage local list = asyncio.get_running_loop():getaddrinfo("127.0.0.1", 80); assert(list[1].host ==
+"127.0.0.1")
 @see asyncio-eventloop.html#asyncio.loop.getaddrinfo
 */
 static int addr_getaddrinfo(lua_State *L) {
@@ -346,19 +360,21 @@ static int addr_k_getnameinfo(lua_State *L, asy_Wait *w) {
 Find the names of an address, on libuv's thread pool.
 @function Loop:getnameinfo
 @tparam table addr `{host, port}`, the host numeric
-@tparam[opt] table opts numeric_host, numeric_service (boolean: give the number instead of the name), name_required (boolean:
-an address without a name is an error), dgram (boolean: the service of UDP)
+@tparam[opt] table opts numeric_host, numeric_service (boolean: give the number instead of the
+name), name_required (boolean: an address without a name is an error), dgram (boolean: the service
+of UDP)
 @treturn string host
 @treturn string service
 @waits yes
 @cancel raises CancelledError; the result is dropped when it comes
 @raise argument error; OSError with a code such as "EAI_NONAME"
-@usage local host, service = asyncio.get_running_loop():getnameinfo({"127.0.0.1", 80}, {numeric_host = true,
-  numeric_service = true}); assert(host == "127.0.0.1" and service == "80")
+@usage local host, service = asyncio.get_running_loop():getnameinfo({"127.0.0.1", 80}, {numeric_host
+= true, numeric_service = true}); assert(host == "127.0.0.1" and service == "80")
 @see asyncio-eventloop.html#asyncio.loop.getnameinfo
 */
 static int addr_getnameinfo(lua_State *L) {
-  static const char *const names[] = {"numeric_host", "numeric_service", "name_required", "dgram", NULL};
+  static const char *const names[] = {"numeric_host", "numeric_service", "name_required", "dgram",
+                                      NULL};
   static const int bits[] = {NI_NUMERICHOST, NI_NUMERICSERV, NI_NAMEREQD, NI_DGRAM};
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_check_loop(L, S, 1);
@@ -371,10 +387,13 @@ static int addr_getnameinfo(lua_State *L) {
   int port;
   lua_rawgeti(L, 2, 1);
   lua_rawgeti(L, 2, 2);
-  luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && lua_isinteger(L, -1), 2, "{host, port} expected");
+  luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING && lua_isinteger(L, -1), 2,
+                "{host, port} expected");
   port = (int)lua_tointeger(L, -1);
-  luaL_argcheck(L, lua_tointeger(L, -1) >= 0 && lua_tointeger(L, -1) <= 65535, 2, "port out of range (0 to 65535)");
-  luaL_argcheck(L, !asy_addr_parse(lua_tostring(L, -2), port, AF_UNSPEC, &sa), 2, "numeric host expected");
+  luaL_argcheck(L, lua_tointeger(L, -1) >= 0 && lua_tointeger(L, -1) <= 65535, 2,
+                "port out of range (0 to 65535)");
+  luaL_argcheck(L, !asy_addr_parse(lua_tostring(L, -2), port, AF_UNSPEC, &sa), 2,
+                "numeric host expected");
   lua_pop(L, 2);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
@@ -384,12 +403,13 @@ static int addr_getnameinfo(lua_State *L) {
   lua_replace(L, 2); /* the host, for the error */
   addr_Request *r = addr_request_new(L, loop, "getnameinfo");
   r->uv.req.type = UV_GETNAMEINFO;
-  int err = uv_getnameinfo(asy_loop_uv(loop), &r->uv.name, addr_on_name, (struct sockaddr *)&sa, flags);
+  int err =
+      uv_getnameinfo(asy_loop_uv(loop), &r->uv.name, addr_on_name, (struct sockaddr *)&sa, flags);
   return addr_park(L, w, r, err, lua_tostring(L, 2), addr_k_getnameinfo);
 }
 
 void asy_addr_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {
-    {"getaddrinfo", addr_getaddrinfo}, {"getnameinfo", addr_getnameinfo}, {NULL, NULL}};
+      {"getaddrinfo", addr_getaddrinfo}, {"getnameinfo", addr_getnameinfo}, {NULL, NULL}};
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* addr.h - internet addresses, and names: loop:getaddrinfo, loop:getnameinfo.
  *
- * A numeric address never needs a thread. A name is looked up on libuv's pool; such a request belongs to the wait of one
- * task, and is forgotten when that is cancelled. */
+ * A numeric address never needs a thread. A name is looked up on libuv's pool; such a request
+ * belongs to the wait of one task, and is forgotten when that is cancelled. */
 #ifndef ASY_ADDR_H
 #define ASY_ADDR_H
 
@@ -28,7 +28,8 @@ ASY_FUNC const char *asy_address_format(const asy_Address *address, char text[AS
 /* Push host and port; two nils if there is none. [-0, +2, m] */
 ASY_FUNC int asy_address_push(lua_State *L, const asy_Address *address);
 
-/* A numeric host (NULL or "": any address) and a port: 0, or UV_EINVAL for a name. family: AF_INET, AF_INET6, or AF_UNSPEC. */
+/* A numeric host (NULL or "": any address) and a port: 0, or UV_EINVAL for a name. family: AF_INET,
+ * AF_INET6, or AF_UNSPEC. */
 ASY_FUNC int asy_addr_parse(const char *host, int port, int family, struct sockaddr_storage *out);
 
 /* A host name at arg: a string without zeros that is not too long, or nil for NULL. [-0, +0, v] */
@@ -37,13 +38,13 @@ ASY_FUNC const char *asy_addr_check_host(lua_State *L, int arg);
 /* A port number at arg. [-0, +0, v] */
 ASY_FUNC int asy_addr_check_port(lua_State *L, int arg);
 
-/* Start to look up a name, then park: `return asy_addr_lookup(L, w, ...)`. The continuation begins with asy_addr_result.
- * Raises an OSError if the request cannot be started. [-0, +n, v] */
+/* Start to look up a name, then park: `return asy_addr_lookup(L, w, ...)`. The continuation begins
+ * with asy_addr_result. Raises an OSError if the request cannot be started. [-0, +n, v] */
 ASY_FUNC int asy_addr_lookup(lua_State *L, asy_Wait *w, const char *host, const char *service,
                              const struct addrinfo *hints, asy_Cont *k);
 
-/* In the continuation of a look-up: push the list of {family=, type=, host=, port=} and return 0; or a libuv code, and push
- * nothing; or raise the cancellation. [-0, +(0|1), v] */
+/* In the continuation of a look-up: push the list of {family=, type=, host=, port=} and return 0;
+ * or a libuv code, and push nothing; or raise the cancellation. [-0, +(0|1), v] */
 ASY_FUNC int asy_addr_result(lua_State *L, asy_Wait *w);
 
 ASY_FUNC void asy_addr_open(lua_State *L, asy_State *S);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* arena.c - see arena.h. A loop's arena is the first of its resources, so that it is found without a look-up; it
- * is made when the first stream reads and freed when the loop closes. */
+/* arena.c - see arena.h. A loop's arena is the first of its resources, so that it is found without
+ * a look-up; it is made when the first stream reads and freed when the loop closes. */
 #include "arena.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ int asy_arena_prepare(asy_Loop *loop) {
   return 0;
 }
 
-static int input_grow(asy_Input *input, size_t n) {
+static int arena_grow(asy_Input *input, size_t n) {
   size_t size = asy_buffer_next_size(&input->buffer, n);
   char *block = size ? asy_malloc(size) : NULL;
   if (!block) return UV_ENOMEM;
@@ -58,7 +58,7 @@ static void arena_empty(arena_Arena *arena) {
   asy_List stay;
   asy_list_init(&stay);
   for (asy_Link *link; (link = asy_list_first(&arena->lent));) {
-    if (input_grow(ASY_CONTAINER(link, asy_Input, lent), 0) == 0) continue;
+    if (arena_grow(ASY_CONTAINER(link, asy_Input, lent), 0) == 0) continue;
     asy_list_remove(link);
     asy_list_append(&stay, link);
   }
@@ -73,7 +73,8 @@ void asy_arena_alloc(asy_Loop *loop, uv_buf_t *buf) {
     if (asy_list_is_empty(&arena->lent)) arena->used = 0;
   }
   size_t room = ARENA_SIZE - arena->used;
-  *buf = uv_buf_init(arena->bytes + arena->used, (unsigned)(room < ARENA_PIECE ? room : ARENA_PIECE));
+  *buf =
+      uv_buf_init(arena->bytes + arena->used, (unsigned)(room < ARENA_PIECE ? room : ARENA_PIECE));
 }
 
 int asy_arena_receive(asy_Loop *loop, asy_Input *input, char *data, size_t n) {
@@ -93,7 +94,7 @@ int asy_arena_receive(asy_Loop *loop, asy_Input *input, char *data, size_t n) {
 
 int asy_input_append(asy_Input *input, const char *data, size_t n) {
   if (!asy_buffer_has_room(&input->buffer, n)) {
-    int err = input_grow(input, n);
+    int err = arena_grow(input, n);
     if (err) return err;
   }
   asy_buffer_append(&input->buffer, data, n);

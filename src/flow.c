@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* flow.c - see flow.h. In this order: life, listening, reading, writing; each callback beside what starts it. */
+/* flow.c - see flow.h. In this order: life, listening, reading, writing; each callback beside what
+ * starts it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* accept4, in sys.h */
 #endif
@@ -11,10 +12,10 @@
 #include "loop.h"
 #include "sys.h"
 
-#define FLOW_SLICE ((size_t)256 * 1024)    /* the most that is with libuv at a time */
+#define FLOW_SLICE ((size_t)256 * 1024) /* the most that is with libuv at a time */
 #define FLOW_TRY_MOST ((size_t)1 << 30)
 #define FLOW_CHUNK_LEAST ((size_t)4 * 1024) /* room in a chunk, so that small writes share it */
-#define FLOW_ACCEPT_MOST 64                /* connections that a server accepts in one turn */
+#define FLOW_ACCEPT_MOST 64                 /* connections that a server accepts in one turn */
 
 static asy_Wait *flow_wait_of(asy_Link *link) {
   return ASY_CONTAINER(link, asy_Wait, link);
@@ -160,7 +161,8 @@ int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
   return 0;
 }
 
-/* Everything is out, or will never be: give back what libuv and the kernel hold, and tell whoever waits for that. */
+/* Everything is out, or will never be: give back what libuv and the kernel hold, and tell whoever
+ * waits for that. */
 static void flow_finish(asy_Stream *s) {
   if (s->state == ASY_FLOW_CLOSED) return;
   if (s->state == ASY_FLOW_CONNECTING) s->res.loop->in_flight--;
@@ -181,7 +183,8 @@ static void flow_finish(asy_Stream *s) {
   asy_resource_detach(&s->res);
   if (s->carrier) s->carrier->close(s);
   if (s->has_handle) uv_close(&s->uv.handle, flow_on_close);
-  if (!s->carrier && (!s->has_handle || listening)) asy_sys_close(s->fd); /* else libuv has closed it */
+  if (!s->carrier && (!s->has_handle || listening))
+    asy_sys_close(s->fd); /* else libuv has closed it */
   s->fd = ASY_SYS_NO_SOCKET;
 }
 
@@ -196,7 +199,8 @@ void asy_flow_close(asy_Stream *s) {
     break;
   }
   asy_Link *first = asy_list_first(&s->output);
-  bool just_a_rest = first && !asy_list_next(&s->output, first) && ASY_CONTAINER(first, asy_Chunk, link)->sendall;
+  bool just_a_rest =
+      first && !asy_list_next(&s->output, first) && ASY_CONTAINER(first, asy_Chunk, link)->sendall;
   if (!first || just_a_rest) flow_finish(s); /* the rest of a sendall that was cancelled */
 }
 
@@ -209,7 +213,8 @@ void asy_flow_abort(asy_Stream *s) {
 void asy_flow_release(asy_Stream *s) {
   asy_flow_close(s);
   flow_wake_all(&s->settling, UV_ECANCELED);
-  flow_forget_all(&s->readers); /* of use only if __gc was called by hand: a task that waits holds the object */
+  flow_forget_all(
+      &s->readers); /* of use only if __gc was called by hand: a task that waits holds the object */
   flow_forget_all(&s->settling);
   if (asy_resource_release(&s->res, ASY_HELD_BY_LUA)) flow_free(s);
 }
@@ -242,7 +247,8 @@ static void flow_accept_many(asy_Stream *s) {
 /* accept(): one connection for each task that waits, no more; libuv is stopped when nobody does. */
 static void flow_accept_waited(asy_Stream *s) {
   bool anybody = false;
-  for (asy_Link *link = asy_list_first(&s->readers); link; link = asy_list_next(&s->readers, link)) {
+  for (asy_Link *link = asy_list_first(&s->readers); link;
+       link = asy_list_next(&s->readers, link)) {
     asy_Stream *conn;
     if (flow_wait_of(link)->state != ASY_WAIT_PARKED) continue;
     anybody = true;
@@ -312,14 +318,16 @@ static void flow_read_stop(asy_Stream *s) {
 
 void asy_flow_hand_on(asy_Stream *s) {
   asy_Link *link = asy_list_first(&s->readers);
-  if (link && (s->input.buffer.count >= s->need || s->eof || s->read_error || s->closing)) flow_wake(link, 0);
+  if (link && (s->input.buffer.count >= s->need || s->eof || s->read_error || s->closing))
+    flow_wake(link, 0);
 }
 
 /* Bytes have come. Past the limit reading stops, unless somebody waits for more. */
 static void flow_received(asy_Stream *s) {
   if (s->input.buffer.count > 2 * s->limit) {
     asy_Link *link = asy_list_first(&s->readers);
-    bool more = link && flow_wait_of(link)->state == ASY_WAIT_PARKED && s->input.buffer.count < s->need;
+    bool more =
+        link && flow_wait_of(link)->state == ASY_WAIT_PARKED && s->input.buffer.count < s->need;
     if (!more) flow_read_stop(s);
   }
   asy_flow_hand_on(s);
@@ -373,7 +381,8 @@ int asy_flow_need(asy_Stream *s, size_t need) {
 
 void asy_flow_take(asy_Stream *s, size_t n) {
   asy_input_take(&s->input, n);
-  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || s->input.buffer.count > s->limit) return;
+  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || s->input.buffer.count > s->limit)
+    return;
   int err = asy_flow_read_start(s);
   if (err) s->read_error = err;
 }
@@ -456,7 +465,8 @@ static int flow_submit(asy_Stream *s) {
   asy_Chunk *chunk = ASY_CONTAINER(asy_list_first(&s->output), asy_Chunk, link);
   chunk->sending = chunk->count < FLOW_SLICE ? chunk->count : FLOW_SLICE;
   uv_buf_t buf = uv_buf_init(chunk->at, (unsigned)chunk->sending);
-  int err = s->carrier ? s->carrier->write(s, chunk) : uv_write(&chunk->req, &s->uv.stream, &buf, 1, flow_on_write);
+  int err = s->carrier ? s->carrier->write(s, chunk)
+                       : uv_write(&chunk->req, &s->uv.stream, &buf, 1, flow_on_write);
   if (!err) return 0;
   chunk->sending = 0;
   return flow_write_failed(s, err);
@@ -581,13 +591,14 @@ int asy_flow_gc(lua_State *L) {
 }
 
 /* "read 127.0.0.1:80: the stream was closed (ECANCELED)" instead of the system's words */
-static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op) {
+static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, int code,
+                             const char *op) {
   char text[ASY_ADDRESS_TEXT];
   const char *where = asy_address_format(&s->peer, text);
   bool late = code == UV_EBADF;
   asy_error_push_os(L, S, code, op, where);
-  lua_pushfstring(L, "%s%s%s: the stream %s closed (%s)", op, where ? " " : "", where ? where : "", late ? "is" : "was",
-                  late ? "EBADF" : "ECANCELED");
+  lua_pushfstring(L, "%s%s%s: the stream %s closed (%s)", op, where ? " " : "", where ? where : "",
+                  late ? "is" : "was", late ? "EBADF" : "ECANCELED");
   lua_setfield(L, -2, "message");
 }
 
@@ -600,7 +611,9 @@ int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code, co
   return lua_error(L);
 }
 
-void asy_flow_check_open(lua_State *L, asy_State *S, const asy_Stream *s, const asy_Loop *loop, const char *op) {
+void asy_flow_check_open(lua_State *L, asy_State *S, const asy_Stream *s, const asy_Loop *loop,
+                         const char *op) {
   if (asy_flow_is_closed(s)) asy_flow_raise(L, S, s, UV_EBADF, op);
-  if (loop && s->res.loop != loop) luaL_error(L, "%s: the stream belongs to another event loop", op);
+  if (loop && s->res.loop != loop)
+    luaL_error(L, "%s: the stream belongs to another event loop", op);
 }

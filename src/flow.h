@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* flow.h - the record behind every Stream: a socket, what has come in and was not read, what was written and is not out,
- * and who waits for it.
+/* flow.h - the record behind every Stream: a socket, what has come in and was not read, what was
+ * written and is not out, and who waits for it.
  *
- * This room is the whole traffic with libuv: its callbacks store bytes or a status and wake. Lua's functions stand in the
- * rooms reader, writer, socket and stream, which wait on the record and call this room.
+ * This room is the whole traffic with libuv: its callbacks store bytes or a status and wake. Lua's
+ * functions stand in the rooms reader, writer, socket and stream, which wait on the record and call
+ * this room.
  *
- * Reading goes on, once it has begun, while the input is below its limit, whether anybody reads or not. What the kernel does
- * not take at once is copied into the output queue, of which one piece at a time is with libuv: so that the rest of a
- * sendall that was cancelled can be dropped. The record is freed when the Lua object is finalized and libuv has closed the handle;
- * a collected stream whose output is not empty is thus still sent. */
+ * Reading goes on, once it has begun, while the input is below its limit, whether anybody reads or
+ * not. What the kernel does not take at once is copied into the output queue, of which one piece at
+ * a time is with libuv: so that the rest of a sendall that was cancelled can be dropped. The record
+ * is freed when the Lua object is finalized and libuv has closed the handle; a collected stream
+ * whose output is not empty is thus still sent. */
 #ifndef ASY_FLOW_H
 #define ASY_FLOW_H
 
@@ -19,40 +21,44 @@
 #define ASY_FLOW_LIMIT ((size_t)64 * 1024) /* asyncio's default */
 
 typedef enum asy_FlowState {
-  ASY_FLOW_FRESH,      /* a socket that neither listens nor is connected */
+  ASY_FLOW_FRESH, /* a socket that neither listens nor is connected */
   ASY_FLOW_LISTENING,
   ASY_FLOW_CONNECTING,
-  ASY_FLOW_OPEN,       /* connected; perhaps closing, while output is left */
+  ASY_FLOW_OPEN, /* connected; perhaps closing, while output is left */
   ASY_FLOW_CLOSED
 } asy_FlowState;
 
 typedef struct asy_Stream asy_Stream;
 typedef struct asy_Chunk asy_Chunk;
 
-/* What carries the bytes of a stream that is not a libuv handle. Received bytes go to asy_flow_feed, the end or an error to
- * asy_flow_feed_end. Results are 0 or libuv codes. */
+/* What carries the bytes of a stream that is not a libuv handle. Received bytes go to
+ * asy_flow_feed, the end or an error to asy_flow_feed_end. Results are 0 or libuv codes. */
 typedef struct asy_Carrier {
   int (*read_start)(asy_Stream *s);
   void (*read_stop)(asy_Stream *s);
-  int (*try_write)(asy_Stream *s, const char *data, size_t n); /* how many bytes it took; UV_EAGAIN: none now */
-  int (*write)(asy_Stream *s, asy_Chunk *chunk); /* chunk->sending bytes at chunk->at; later asy_flow_written, not before it returns */
-  int (*shutdown)(asy_Stream *s); /* of writing; the output is empty */
-  void (*close)(asy_Stream *s);   /* a chunk that it still has must be given back by asy_flow_written with UV_ECANCELED */
+  int (*try_write)(asy_Stream *s, const char *data,
+                   size_t n);                    /* how many bytes it took; UV_EAGAIN: none now */
+  int (*write)(asy_Stream *s, asy_Chunk *chunk); /* chunk->sending bytes at chunk->at; later
+                                                    asy_flow_written, not before it returns */
+  int (*shutdown)(asy_Stream *s);                /* of writing; the output is empty */
+  void (*close)(asy_Stream *s); /* a chunk that it still has must be given back by asy_flow_written
+                                   with UV_ECANCELED */
 } asy_Carrier;
 
 /* The streams that a server has accepted and that are not closed yet. */
 typedef struct asy_Group {
-  asy_List members;                       /* asy_Stream.member */
-  void (*on_empty)(struct asy_Group *g);  /* the last one has closed; runs no Lua */
+  asy_List members;                      /* asy_Stream.member */
+  void (*on_empty)(struct asy_Group *g); /* the last one has closed; runs no Lua */
 } asy_Group;
 
 /* Of a stream that listens. */
 typedef struct asy_Listener {
   uv_poll_t poll;
-  asy_List accepted;             /* asy_Stream.member: accepted, not yet handed out */
-  void (*arrived)(asy_Stream *s); /* a server's: something is in `accepted`, or `error` is set; NULL: accept() is used */
-  void *owner;                   /* the server */
-  int error;                     /* why accepting failed; the server resets it */
+  asy_List accepted;              /* asy_Stream.member: accepted, not yet handed out */
+  void (*arrived)(asy_Stream *s); /* a server's: something is in `accepted`, or `error` is set;
+                                     NULL: accept() is used */
+  void *owner;                    /* the server */
+  int error;                      /* why accepting failed; the server resets it */
   bool polling;
 } asy_Listener;
 
@@ -60,32 +66,32 @@ struct asy_Stream {
   asy_Resource res;
   const asy_Carrier *carrier; /* NULL: libuv */
   asy_Input input;
-  asy_List readers;   /* asy_Wait.link: read*, recv, or accept */
-  asy_List settling;  /* asy_Wait.link: connect, drain, wait_closed */
-  asy_List output;    /* asy_Chunk.link; the first is with libuv */
-  asy_Link member;    /* in group->members, or in asy_Listener.accepted */
-  asy_Group *group;   /* or NULL */
-  size_t limit;       /* of the input, in bytes; see asy_flow_take */
-  size_t need;        /* bytes that the first of `readers` waits for */
-  size_t queued;      /* bytes in the output */
+  asy_List readers;  /* asy_Wait.link: read*, recv, or accept */
+  asy_List settling; /* asy_Wait.link: connect, drain, wait_closed */
+  asy_List output;   /* asy_Chunk.link; the first is with libuv */
+  asy_Link member;   /* in group->members, or in asy_Listener.accepted */
+  asy_Group *group;  /* or NULL */
+  size_t limit;      /* of the input, in bytes; see asy_flow_take */
+  size_t need;       /* bytes that the first of `readers` waits for */
+  size_t queued;     /* bytes in the output */
   asy_Address peer;
-  uv_os_sock_t fd;    /* valid until the state is CLOSED */
-  int read_error;     /* libuv's code that ended reading; 0 at the end of the stream, too */
-  int write_error;    /* libuv's code that ended writing */
-  uint8_t state;      /* asy_FlowState */
+  uv_os_sock_t fd; /* valid until the state is CLOSED */
+  int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
+  int write_error; /* libuv's code that ended writing */
+  uint8_t state;   /* asy_FlowState */
   bool is_inet6;
-  bool has_handle;    /* uv.tcp, or uv.listener.poll, is initialised */
-  bool reading;       /* uv_read_start was called and not stopped */
-  bool eof;           /* nothing more will come */
-  bool closing;       /* close() was called */
-  bool no_more;       /* write_eof() was called: shut down when the output is empty */
-  bool lost;          /* output was thrown away, by abort or by an error */
+  bool has_handle; /* uv.tcp, or uv.listener.poll, is initialised */
+  bool reading;    /* uv_read_start was called and not stopped */
+  bool eof;        /* nothing more will come */
+  bool closing;    /* close() was called */
+  bool no_more;    /* write_eof() was called: shut down when the output is empty */
+  bool lost;       /* output was thrown away, by abort or by an error */
   union {
     uv_handle_t handle;
     uv_stream_t stream;
     uv_tcp_t tcp;
     asy_Listener listener;
-    struct {            /* the carrier's own */
+    struct { /* the carrier's own */
       void *other;
       asy_Chunk *chunk;
       size_t done;
@@ -97,32 +103,34 @@ struct asy_Stream {
 struct asy_Chunk {
   uv_write_t req;
   asy_Stream *s;
-  asy_Link link;      /* in asy_Stream.output */
-  asy_List waiters;   /* asy_Wait.link: the sendall whose bytes these are, as long as it waits */
-  char *at;           /* what is not out yet */
+  asy_Link link;    /* in asy_Stream.output */
+  asy_List waiters; /* asy_Wait.link: the sendall whose bytes these are, as long as it waits */
+  char *at;         /* what is not out yet */
   size_t count;
-  size_t sending;     /* of these, how many are with libuv */
-  size_t room;        /* behind them, for the next write */
+  size_t sending; /* of these, how many are with libuv */
+  size_t room;    /* behind them, for the next write */
   bool sendall;
   char bytes[];
 };
 
 /* ---- life */
 
-/* A record for a socket, which it owns from now on; held by nobody. NULL: no memory, and the socket is closed. */
+/* A record for a socket, which it owns from now on; held by nobody. NULL: no memory, and the socket
+ * is closed. */
 ASY_FUNC asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, bool is_inet6);
 
 /* A record for a stream that something else than libuv carries; it is OPEN. NULL: no memory. */
 ASY_FUNC asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier);
 
 /* The record of a socket that was accepted, connected already. 0, or a libuv code: it is gone. */
-ASY_FUNC int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer, asy_Stream **out);
+ASY_FUNC int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer,
+                            asy_Stream **out);
 
 /* Begin to connect; wakes the first of `settling` with its status. 0 or a libuv code. */
 ASY_FUNC int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr);
 
-/* Close, when what write() has queued is out; a sendall in progress, and what was written behind it, is dropped.
- * Whoever reads, accepts or sends is woken with UV_ECANCELED. */
+/* Close, when what write() has queued is out; a sendall in progress, and what was written behind
+ * it, is dropped. Whoever reads, accepts or sends is woken with UV_ECANCELED. */
 ASY_FUNC void asy_flow_close(asy_Stream *s);
 
 /* Close now. */
@@ -155,7 +163,8 @@ ASY_FUNC int asy_flow_read_start(asy_Stream *s);
 /* Somebody is about to wait for so many bytes of input, or its end. 0 or a libuv code. */
 ASY_FUNC int asy_flow_need(asy_Stream *s, size_t need);
 
-/* So many bytes of input have been read; reading goes on if it had stopped and the input is within its limit again. */
+/* So many bytes of input have been read; reading goes on if it had stopped and the input is within
+ * its limit again. */
 ASY_FUNC void asy_flow_take(asy_Stream *s, size_t n);
 
 /* The carrier has received bytes; the end of the stream (UV_EOF), or an error. */
@@ -167,8 +176,9 @@ ASY_FUNC void asy_flow_hand_on(asy_Stream *s);
 
 /* ---- writing */
 
-/* Send, or queue what the kernel does not take. 0 or a libuv code. *chunk: what the sendall is to wait for, or NULL when
- * everything is out; `chunk` itself is NULL for write(), whose bytes nobody waits for. */
+/* Send, or queue what the kernel does not take. 0 or a libuv code. *chunk: what the sendall is to
+ * wait for, or NULL when everything is out; `chunk` itself is NULL for write(), whose bytes nobody
+ * waits for. */
 ASY_FUNC int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **chunk);
 
 /* The carrier is done with the bytes that it was given. 0 or a libuv code. */
@@ -194,19 +204,23 @@ ASY_FUNC asy_Stream *asy_flow_at(lua_State *L, int idx);
 /* The record of the Stream at arg, or an argument error. [-0, +0, v] */
 ASY_FUNC asy_Stream *asy_flow_check(lua_State *L, asy_State *S, int arg);
 
-/* How a continuation begins whose Stream is at index 1: unlink, raise the cancellation if there is one. [-0, +0, v] */
+/* How a continuation begins whose Stream is at index 1: unlink, raise the cancellation if there is
+ * one. [-0, +0, v] */
 ASY_FUNC asy_Stream *asy_flow_resumed(lua_State *L, asy_Wait *w);
 
-/* asy_WaitKind.cancel of a connect, whose `on` is the Stream: half a connection is of no use, it is closed. */
+/* asy_WaitKind.cancel of a connect, whose `on` is the Stream: half a connection is of no use, it is
+ * closed. */
 ASY_FUNC bool asy_flow_cancel_connect(lua_State *L, asy_Wait *w, int msg);
 
 /* __gc */
 ASY_FUNC int asy_flow_gc(lua_State *L);
 
 /* Raise an OSError that names the peer. [-0, +0, v] */
-ASY_FUNC int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op);
+ASY_FUNC int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code,
+                            const char *op);
 
 /* An error if the stream is closed or, unless loop is NULL, belongs to another one. [-0, +0, v] */
-ASY_FUNC void asy_flow_check_open(lua_State *L, asy_State *S, const asy_Stream *s, const asy_Loop *loop, const char *op);
+ASY_FUNC void asy_flow_check_open(lua_State *L, asy_State *S, const asy_Stream *s,
+                                  const asy_Loop *loop, const char *op);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* memory.c - see memory.h. What is written on one side is fed to the other one at once, while that reads; else it waits, in
- * carried.chunk of the writing side, until the other side reads again. */
+/* memory.c - see memory.h. What is written on one side is fed to the other one at once, while that
+ * reads; else it waits, in carried.chunk of the writing side, until the other side reads again. */
 #include "memory.h"
 
 #include "loop.h"
 #include "option.h"
 
-#define MEMORY_PIECE ((size_t)64 * 1024) /* after so many bytes it is asked again whether the other side still reads */
+#define MEMORY_PIECE                                                                              \
+  ((size_t)64 * 1024) /* after so many bytes it is asked again whether the other side still reads \
+                       */
 
 static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
   asy_Stream *other = s->uv.carried.other;
@@ -71,8 +73,8 @@ static const asy_Carrier memory_carrier = {memory_read_start, memory_read_stop, 
                                            memory_write,      memory_shutdown,  memory_close};
 
 /***
-Make two Streams that are connected to each other in memory, without sockets. They need a loop, but no time: with a virtual
-clock (`asyncio.testing.run`) a test of a protocol is exact.
+Make two Streams that are connected to each other in memory, without sockets. They need a loop, but
+no time: with a virtual clock (`asyncio.testing.run`) a test of a protocol is exact.
 @function testing.stream_pair
 @tparam[opt] table opts limit (integer, bytes: of each side's input, 65536)
 @treturn Stream one end
@@ -86,7 +88,8 @@ static int memory_stream_pair(lua_State *L) {
   static const char *const names[] = {"limit", NULL};
   asy_State *S = asy_state(L);
   asy_option_check(L, 1, names);
-  size_t limit = (size_t)asy_option_integer(L, 1, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
+  size_t limit = (size_t)asy_option_integer(L, 1, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1,
+                                            (lua_Integer)1 << 40);
   asy_Loop *loop = asy_loop_get(L, S);
   asy_Stream *ends[2];
   for (int i = 0; i < 2; i++) {
@@ -103,7 +106,17 @@ static int memory_stream_pair(lua_State *L) {
   return 2;
 }
 
-void asy_memory_open(lua_State *L, asy_State *S) {
+/* package.preload["asyncio.memory"]: what asyncio.testing takes from here */
+static int memory_load(lua_State *L) {
   static const luaL_Reg functions[] = {{"stream_pair", memory_stream_pair}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  lua_createtable(L, 0, 1);
+  asy_set_functions(L, asy_state(L), functions);
+  return 1;
+}
+
+void asy_memory_open(lua_State *L, asy_State *S) {
+  static const luaL_Reg loaders[] = {{"asyncio.memory", memory_load}, {NULL, NULL}};
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  asy_set_functions(L, S, loaders);
+  lua_pop(L, 1);
 }

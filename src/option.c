@@ -9,7 +9,8 @@ int asy_option_error(lua_State *L, int arg, const char *name, const char *proble
 }
 
 static int option_type_error(lua_State *L, int arg, const char *name, const char *expected) {
-  return asy_option_error(L, arg, name, lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, -1)));
+  return asy_option_error(
+      L, arg, name, lua_pushfstring(L, "%s expected, got %s", expected, luaL_typename(L, -1)));
 }
 
 static bool option_is_known(const char *name, const char *const names[]) {
@@ -25,7 +26,9 @@ void asy_option_check(lua_State *L, int arg, const char *const names[]) {
   lua_pushnil(L);
   while (lua_next(L, arg)) {
     if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_argerror(L, arg, lua_pushfstring(L, "names of options expected, got a key of type %s", luaL_typename(L, -2)));
+      luaL_argerror(L, arg,
+                    lua_pushfstring(L, "names of options expected, got a key of type %s",
+                                    luaL_typename(L, -2)));
     if (!option_is_known(lua_tostring(L, -2), names))
       luaL_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", lua_tostring(L, -2)));
     lua_pop(L, 1);
@@ -48,8 +51,8 @@ bool asy_option_boolean(lua_State *L, int arg, const char *name, bool otherwise)
   return value;
 }
 
-lua_Integer asy_option_integer(lua_State *L, int arg, const char *name, lua_Integer otherwise, lua_Integer least,
-                               lua_Integer most) {
+lua_Integer asy_option_integer(lua_State *L, int arg, const char *name, lua_Integer otherwise,
+                               lua_Integer least, lua_Integer most) {
   if (!asy_option_push(L, arg, name)) return otherwise;
   int ok;
   lua_Integer value = lua_tointegerx(L, -1, &ok);
@@ -67,7 +70,8 @@ int asy_option_choice(lua_State *L, int arg, const char *name, const char *const
     lua_pop(L, 1);
     return i;
   }
-  return asy_option_error(L, arg, name, lua_pushfstring(L, "invalid value '%s'", lua_tostring(L, -1)));
+  return asy_option_error(L, arg, name,
+                          lua_pushfstring(L, "invalid value '%s'", lua_tostring(L, -1)));
 }
 
 void asy_option_refuse_ssl(lua_State *L, int arg) {

@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /* option.h - the table of named options that many functions take as their last argument.
  *
- * Whoever takes options lists their names first (asy_option_check), so that a name that is not known is an error and no
- * option is ever ignored. Everything that is wrong is an argument error that names the option. */
+ * Whoever takes options lists their names first (asy_option_check), so that a name that is not
+ * known is an error and no option is ever ignored. Everything that is wrong is an argument error
+ * that names the option. */
 #ifndef ASY_OPTION_H
 #define ASY_OPTION_H
 
 #include "core.h"
 
-/* nil, none, or a table whose keys are all among the names (the list ends with NULL). [-0, +0, v] */
+/* nil, none, or a table whose keys are all among the names (the list ends with NULL). [-0, +0, v]
+ */
 ASY_FUNC void asy_option_check(lua_State *L, int arg, const char *const names[]);
 
 /* The value of an option: true, false, or the default when it is not given. [-0, +0, v] */
 ASY_FUNC bool asy_option_boolean(lua_State *L, int arg, const char *name, bool otherwise);
 
 /* An integer from `least` to `most`. [-0, +0, v] */
-ASY_FUNC lua_Integer asy_option_integer(lua_State *L, int arg, const char *name, lua_Integer otherwise, lua_Integer least,
-                                        lua_Integer most);
+ASY_FUNC lua_Integer asy_option_integer(lua_State *L, int arg, const char *name,
+                                        lua_Integer otherwise, lua_Integer least, lua_Integer most);
 
-/* The index in names (which ends with NULL) of the string that is given; -1 when it is not given. [-0, +0, v] */
+/* The index in names (which ends with NULL) of the string that is given; -1 when it is not given.
+ * [-0, +0, v] */
 ASY_FUNC int asy_option_choice(lua_State *L, int arg, const char *name, const char *const names[]);
 
-/* Push an option's value, of any type; false and nothing pushed when it is not given. [-0, +(0|1), -] */
+/* Push an option's value, of any type; false and nothing pushed when it is not given. [-0, +(0|1),
+ * -] */
 ASY_FUNC bool asy_option_push(lua_State *L, int arg, const char *name);
 
 /* The option ssl is an error that says why. [-0, +0, v] */

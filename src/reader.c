@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* reader.c - see reader.h.
  *
- * Each way of reading is a function reader_try_x, which looks at what has come in and gives the result, or an error, or parks
- * the task until there is more; its continuation calls it again. Nothing is taken from the input before the Lua values for it
- * are made: who fails, or is cancelled, has lost no byte.
+ * Each way of reading is a function reader_try_x, which looks at what has come in and gives the
+ * result, or an error, or parks the task until there is more; its continuation calls it again.
+ * Nothing is taken from the input before the Lua values for it are made: who fails, or is
+ * cancelled, has lost no byte.
  *
- * One read*, or any number of recv, may wait at a time; recv are served in the order in which they came. */
+ * One read*, or any number of recv, may wait at a time; recv are served in the order in which they
+ * came. */
 #include "reader.h"
 
 #include <string.h>
@@ -25,7 +27,8 @@ static void reader_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Wait *w,
   if (s->state != ASY_FLOW_OPEN) asy_flow_raise(L, S, s, UV_ENOTCONN, op);
   asy_Link *link = asy_list_first(&s->readers);
   if (!link) return;
-  bool both_recv = strcmp(op, "recv") == 0 && ASY_CONTAINER(link, asy_Wait, link)->kind == &reader_recv_wait;
+  bool both_recv =
+      strcmp(op, "recv") == 0 && ASY_CONTAINER(link, asy_Wait, link)->kind == &reader_recv_wait;
   if (!both_recv) luaL_error(L, "%s: another task is reading from this stream", op);
 }
 
@@ -80,7 +83,8 @@ static int reader_k_all(lua_State *L, asy_Wait *w);
 /* [2] = "a" if an empty rest is "", else it is nil */
 static int reader_try_all(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->eof) {
-    if (s->input.buffer.count || lua_type(L, 2) == LUA_TSTRING) return reader_push(L, s, s->input.buffer.count);
+    if (s->input.buffer.count || lua_type(L, 2) == LUA_TSTRING)
+      return reader_push(L, s, s->input.buffer.count);
     lua_pushnil(L);
     return 1;
   }
@@ -96,14 +100,17 @@ static int reader_k_all(lua_State *L, asy_Wait *w) {
 
 static int reader_k_exactly(lua_State *L, asy_Wait *w);
 
-/* The stream has ended too early: raise IncompleteReadError with what there was. expected < 0: not known. */
-static int reader_raise_incomplete(lua_State *L, asy_State *S, asy_Stream *s, lua_Integer expected) {
+/* The stream has ended too early: raise IncompleteReadError with what there was. expected < 0: not
+ * known. */
+static int reader_raise_incomplete(lua_State *L, asy_State *S, asy_Stream *s,
+                                   lua_Integer expected) {
   size_t count = s->input.buffer.count;
   if (expected < 0)
-    asy_error_push(L, S, ASY_INCOMPLETE_READ_ERROR, "%I bytes read, then the stream ended", (LUAI_UACINT)count);
+    asy_error_push(L, S, ASY_INCOMPLETE_READ_ERROR, "%I bytes read, then the stream ended",
+                   (LUAI_UACINT)count);
   else
-    asy_error_push(L, S, ASY_INCOMPLETE_READ_ERROR, "%I bytes read on a total of %I expected bytes", (LUAI_UACINT)count,
-                   (LUAI_UACINT)expected);
+    asy_error_push(L, S, ASY_INCOMPLETE_READ_ERROR, "%I bytes read on a total of %I expected bytes",
+                   (LUAI_UACINT)count, (LUAI_UACINT)expected);
   if (expected >= 0) {
     lua_pushinteger(L, expected);
     lua_setfield(L, -2, "expected");
@@ -134,9 +141,10 @@ Read exactly n bytes.
 @treturn string
 @waits yes
 @cancel raises CancelledError; no byte is lost
-@raise argument error; IncompleteReadError (fields partial, expected) if the stream ends before; OSError; an error if another
-task is reading
-@usage local a, b = asyncio.testing.stream_pair(); b:write("head"); assert(a:readexactly(4) == "head")
+@raise argument error; IncompleteReadError (fields partial, expected) if the stream ends before;
+OSError; an error if another task is reading
+@usage local a, b = asyncio.testing.stream_pair(); b:write("head"); assert(a:readexactly(4) ==
+"head")
 @see asyncio-stream.html#asyncio.StreamReader.readexactly
 */
 static int reader_readexactly(lua_State *L) {
@@ -152,8 +160,10 @@ static int reader_readexactly(lua_State *L) {
 
 /* ---- readuntil(separator), lines */
 
-/* Where the first separator of those at indices first..top ends and begins; false if there is none. */
-static bool reader_find(lua_State *L, const asy_Stream *s, int first, size_t from, size_t *start, size_t *end) {
+/* Where the first separator of those at indices first..top ends and begins; false if there is none.
+ */
+static bool reader_find(lua_State *L, const asy_Stream *s, int first, size_t from, size_t *start,
+                        size_t *end) {
   bool found = false;
   for (int i = first; i <= lua_gettop(L); i++) {
     size_t n, at;
@@ -184,8 +194,10 @@ static size_t reader_longest(lua_State *L, int first) {
 typedef enum reader_Search { READER_FOUND, READER_MORE, READER_LONG, READER_END } reader_Search;
 
 /* Look for a separator. [2] = where to begin; the separators are at first..top.
- * FOUND: it begins at *start and ends at *end. LONG: it is not within the limit; *start bytes are before it or were looked at. */
-static reader_Search reader_search(lua_State *L, asy_Stream *s, int first, size_t *start, size_t *end) {
+ * FOUND: it begins at *start and ends at *end. LONG: it is not within the limit; *start bytes are
+ * before it or were looked at. */
+static reader_Search reader_search(lua_State *L, asy_Stream *s, int first, size_t *start,
+                                   size_t *end) {
   size_t count = s->input.buffer.count, longest = reader_longest(L, first);
   *end = 0;
   if (reader_find(L, s, first, (size_t)lua_tointeger(L, 2), start, end))
@@ -219,7 +231,8 @@ static int reader_k_until(lua_State *L, asy_Wait *w) {
   return reader_try_until(L, w, asy_flow_resumed(L, w));
 }
 
-/* Put 0, where to begin, at index 2, and the separators, a string or a list of strings, behind it. */
+/* Put 0, where to begin, at index 2, and the separators, a string or a list of strings, behind it.
+ */
 static void reader_spread_separators(lua_State *L) {
   if (lua_isnil(L, 2)) {
     lua_pushliteral(L, "\n");
@@ -248,9 +261,11 @@ Read until a separator, which belongs to the result.
 @treturn string
 @waits yes
 @cancel raises CancelledError; no byte is lost
-@raise argument error; IncompleteReadError (field partial) if the stream ends before; LimitOverrunError (field consumed) if
-there is no separator within the stream's limit, what has come stays to be read; OSError; an error if another task is reading
-@usage local a, b = asyncio.testing.stream_pair(); b:write("key: value\r\n"); assert(a:readuntil(": ") == "key: ")
+@raise argument error; IncompleteReadError (field partial) if the stream ends before;
+LimitOverrunError (field consumed) if there is no separator within the stream's limit, what has come
+stays to be read; OSError; an error if another task is reading
+@usage local a, b = asyncio.testing.stream_pair(); b:write("key: value\r\n"); assert(a:readuntil(":
+") == "key: ")
 @see asyncio-stream.html#asyncio.StreamReader.readuntil
 */
 static int reader_readuntil(lua_State *L) {
@@ -314,9 +329,10 @@ Read a line with its newline. The last line may have none.
 @treturn string|nil nil at the end of the stream
 @waits yes
 @cancel raises CancelledError; no byte is lost
-@raise LimitOverrunError if the line is longer than the stream's limit: it is dropped; OSError; an error if another task is
-reading
-@usage local a, b = asyncio.testing.stream_pair(); b:write("one\ntwo\n"); assert(a:readline() == "one\n")
+@raise LimitOverrunError if the line is longer than the stream's limit: it is dropped; OSError; an
+error if another task is reading
+@usage local a, b = asyncio.testing.stream_pair(); b:write("one\ntwo\n"); assert(a:readline() ==
+"one\n")
 @see asyncio-stream.html#asyncio.StreamReader.readline
 */
 static int reader_readline(lua_State *L) {
@@ -330,18 +346,25 @@ static int reader_readline(lua_State *L) {
 
 /* ---- read */
 
-typedef enum reader_Format { READER_SOME, READER_REST, READER_LINE, READER_LINE_KEPT } reader_Format;
+typedef enum reader_Format {
+  READER_SOME,
+  READER_REST,
+  READER_LINE,
+  READER_LINE_KEPT
+} reader_Format;
 
 /* What read() or lines() is asked for at arg: a number of bytes, a format, or nothing. */
 static reader_Format reader_check_format(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return READER_REST;
-  if (lua_type(L, arg) == LUA_TNUMBER) return luaL_checkinteger(L, arg) < 0 ? READER_REST : READER_SOME;
+  if (lua_type(L, arg) == LUA_TNUMBER)
+    return luaL_checkinteger(L, arg) < 0 ? READER_REST : READER_SOME;
   if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "integer or format");
   const char *format = lua_tostring(L, arg);
   if (*format == '*') format++; /* as Lua 5.1 wrote it; Lua still takes it */
   if (strcmp(format, "l") == 0) return READER_LINE;
   if (strcmp(format, "L") == 0) return READER_LINE_KEPT;
-  if (strcmp(format, "a") != 0) luaL_argerror(L, arg, "invalid format (\"l\", \"L\", \"a\" or a number expected)");
+  if (strcmp(format, "a") != 0)
+    luaL_argerror(L, arg, "invalid format (\"l\", \"L\", \"a\" or a number expected)");
   return READER_REST;
 }
 
@@ -358,12 +381,14 @@ static int reader_read_format(lua_State *L, asy_Wait *w, asy_Stream *s, reader_F
 /***
 Read from the stream.
 @function Stream:read
-@tparam[opt=-1] integer|string n at least one and at most n bytes: what there is; -1 all until the end; 0 gives `""`; or a
-format of Lua's: `"l"` a line without its newline, `"L"` with it, `"a"` all until the end
+@tparam[opt=-1] integer|string n at least one and at most n bytes: what there is; -1 all until the
+end; 0 gives `""`; or a format of Lua's: `"l"` a line without its newline, `"L"` with it, `"a"` all
+until the end
 @treturn string|nil nil at the end of the stream; `""` for `"a"`
 @waits yes
 @cancel raises CancelledError; no byte is lost
-@raise argument error; OSError; LimitOverrunError for a line that is longer than the limit; an error if another task is reading
+@raise argument error; OSError; LimitOverrunError for a line that is longer than the limit; an error
+if another task is reading
 @usage local a, b = asyncio.testing.stream_pair(); b:write("hello"); assert(a:read(100) == "hello")
 @see asyncio-stream.html#asyncio.StreamReader.read
 */
@@ -392,7 +417,8 @@ static int reader_next_line(lua_State *L) {
 /***
 Iterate over the lines, until the stream ends. The iterator waits.
 @function Stream:lines
-@tparam[opt="l"] integer|string format `"l"` lines without newline, `"L"` with it, or a number of bytes at most
+@tparam[opt="l"] integer|string format `"l"` lines without newline, `"L"` with it, or a number of
+bytes at most
 @return an iterator
 @waits no
 @raise argument error
@@ -409,7 +435,8 @@ static int reader_lines(lua_State *L) {
   }
   reader_Format format = reader_check_format(L, 2);
   luaL_argcheck(L, format != READER_REST, 2, "\"l\", \"L\" or a positive number expected");
-  luaL_argcheck(L, format != READER_SOME || lua_tointeger(L, 2) > 0, 2, "\"l\", \"L\" or a positive number expected");
+  luaL_argcheck(L, format != READER_SOME || lua_tointeger(L, 2) > 0, 2,
+                "\"l\", \"L\" or a positive number expected");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_pushcclosure(L, reader_next_line, 3);
@@ -421,7 +448,8 @@ Whether the stream has ended and everything has been read.
 @function Stream:at_eof
 @treturn boolean
 @waits no
-@usage local a, b = asyncio.testing.stream_pair(); b:close(); assert(not a:at_eof() and a:read() == nil and a:at_eof())
+@usage local a, b = asyncio.testing.stream_pair(); b:close(); assert(not a:at_eof() and a:read() ==
+nil and a:at_eof())
 @see asyncio-stream.html#asyncio.StreamReader.at_eof
 */
 static int reader_at_eof(lua_State *L) {
@@ -450,8 +478,8 @@ static int reader_try_recv(lua_State *L, asy_Wait *w, asy_Stream *s, bool again)
   return asy_wait_park(L, w, &reader_recv_wait, lua_touserdata(L, 1), reader_k_recv);
 }
 
-/* The next one in the queue is woken first, so that he has his turn even if this one fails; if there is nothing left
- * then, he waits on, still the first. */
+/* The next one in the queue is woken first, so that he has his turn even if this one fails; if
+ * there is nothing left then, he waits on, still the first. */
 static int reader_k_recv(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
   if (asy_flow_at(L, 1)) asy_flow_hand_on(asy_flow_at(L, 1));
@@ -478,7 +506,8 @@ static int reader_recv_at(lua_State *L, int self) {
 }
 
 /***
-Receive at least one and at most n bytes. Tasks that wait are served in the order in which they came.
+Receive at least one and at most n bytes. Tasks that wait are served in the order in which they
+came.
 @function Stream:recv
 @tparam integer n the most bytes; 0 gives `""`
 @treturn string|nil nil when the peer has ended its side
@@ -510,9 +539,14 @@ static int reader_sock_recv(lua_State *L) {
 }
 
 void asy_reader_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {
-    {"read", reader_read},   {"readline", reader_readline}, {"readexactly", reader_readexactly}, {"readuntil", reader_readuntil},
-    {"lines", reader_lines}, {"at_eof", reader_at_eof},     {"recv", reader_recv},               {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"read", reader_read},
+                                     {"readline", reader_readline},
+                                     {"readexactly", reader_readexactly},
+                                     {"readuntil", reader_readuntil},
+                                     {"lines", reader_lines},
+                                     {"at_eof", reader_at_eof},
+                                     {"recv", reader_recv},
+                                     {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"sock_recv", reader_sock_recv}, {NULL, NULL}};
   asy_type_add(L, S, ASY_SLOT_STREAM, methods);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);

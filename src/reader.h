@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* reader.h - reading from a Stream: asyncio's read, readline, readexactly, readuntil, Lua's formats and lines, and recv. */
+/* reader.h - reading from a Stream: asyncio's read, readline, readexactly, readuntil, Lua's formats
+ * and lines, and recv. */
 #ifndef ASY_READER_H
 #define ASY_READER_H
 

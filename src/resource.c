@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* resource.c - see resource.h. The pins of a loop lie in a table on its shelf, made when the first is needed. */
+/* resource.c - see resource.h. The pins of a loop lie in a table on its shelf, made when the first
+ * is needed. */
 #include "resource.h"
 
 void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* resource.h - what libuv and a Lua object both see: a handle or a request in progress.
  *
- * Such a record comes from asy_malloc, because libuv may see it after lua_close; the Lua object, if there is one, has just
- * a pointer to it. It is freed when both have let go: the object is finalized, and libuv has called the callback
- * of uv_close. A record is on its loop's list of resources while it is open, so that closing the loop, or lua_close, closes it;
- * `loop` is NULL from then on, and a callback that comes later touches nothing but the record itself.
+ * Such a record comes from asy_malloc, because libuv may see it after lua_close; the Lua object, if
+ * there is one, has just a pointer to it. It is freed when both have let go: the object is
+ * finalized, and libuv has called the callback of uv_close. A record is on its loop's list of
+ * resources while it is open, so that closing the loop, or lua_close, closes it; `loop` is NULL
+ * from then on, and a callback that comes later touches nothing but the record itself.
  *
- * Besides: pins, the Lua objects that must stay alive although only libuv will wake them, such as a server that listens. */
+ * Besides: pins, the Lua objects that must stay alive although only libuv will wake them, such as a
+ * server that listens. */
 #ifndef ASY_RESOURCE_H
 #define ASY_RESOURCE_H
 
@@ -23,7 +25,8 @@ typedef struct asy_Resource {
 } asy_Resource;
 
 /* A new record, open, with nobody holding it yet. */
-static inline void asy_resource_init(asy_Resource *res, asy_Loop *loop, void (*close)(asy_Closer *)) {
+static inline void asy_resource_init(asy_Resource *res, asy_Loop *loop,
+                                     void (*close)(asy_Closer *)) {
   res->closer.close = close;
   res->loop = loop;
   res->holders = 0;
@@ -46,7 +49,8 @@ static inline bool asy_resource_release(asy_Resource *res, int who) {
   return res->holders == 0 && !res->loop;
 }
 
-/* Pop an object and keep it alive under a key until it is unpinned, or the loop is gone. [-1, +0, m] */
+/* Pop an object and keep it alive under a key until it is unpinned, or the loop is gone. [-1, +0,
+ * m] */
 ASY_FUNC void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key);
 
 /* Push the object that is pinned under the key, or nil. [-0, +1, -] */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* server.c - see server.h.
  *
- * A server that listens is pinned: it lives although nobody refers to it. libuv's callback accepts (flow.c) and queues the server's
- * ready entry; in its turn each connection becomes a Stream and a task. When there are no descriptors left it is reported,
- * and accepting pauses for a while. A server knows its clients (the group), so that wait_closed, close_clients and
- * abort_clients find them. */
+ * A server that listens is pinned: it lives although nobody refers to it. libuv's callback accepts
+ * (flow.c) and queues the server's ready entry; in its turn each connection becomes a Stream and a
+ * task. When there are no descriptors left it is reported, and accepting pauses for a while. A
+ * server knows its clients (the group), so that wait_closed, close_clients and abort_clients find
+ * them. */
 #include "server.h"
 
 #include <string.h>
@@ -26,12 +27,12 @@ enum {
 
 typedef struct server_Server {
   asy_Loop *loop;
-  asy_Group group;   /* its clients */
-  asy_List waiters;  /* asy_Wait.link: wait_closed */
-  asy_List forever;  /* asy_Wait.link: serve_forever, one at the most */
-  asy_Ready entry;   /* queued while connections are to be handed out */
-  asy_Timer retry;   /* until accepting goes on */
-  size_t limit;      /* of the clients' inputs */
+  asy_Group group;  /* its clients */
+  asy_List waiters; /* asy_Wait.link: wait_closed */
+  asy_List forever; /* asy_Wait.link: serve_forever, one at the most */
+  asy_Ready entry;  /* queued while connections are to be handed out */
+  asy_Timer retry;  /* until accepting goes on */
+  size_t limit;     /* of the clients' inputs */
   int backlog;
   bool serving;
   bool closed;
@@ -59,10 +60,12 @@ static int server_k_serve(lua_State *L, int status, lua_KContext ctx) {
   if (status == LUA_OK || status == LUA_YIELD) return 0;
   asy_State *S = asy_state(L);
   asy_flow_close(asy_flow_check(L, S, 1));
-  bool passes = asy_error_is(L, S, -1, ASY_CANCELLED_ERROR) || asy_error_is(L, S, -1, ASY_KEYBOARD_INTERRUPT);
+  bool passes =
+      asy_error_is(L, S, -1, ASY_CANCELLED_ERROR) || asy_error_is(L, S, -1, ASY_KEYBOARD_INTERRUPT);
   if (passes || !S->waiter) return lua_error(L);
   asy_wait_push_slot(L, S->waiter, ASY_BASE_TRACEBACK);
-  asy_error_report(L, S->waiter->loop, "unhandled error in the handler of a connection", "stream", 1);
+  asy_error_report(L, S->waiter->loop, "unhandled error in the handler of a connection", "stream",
+                   1);
   lua_pushnil(L);
   asy_wait_set_slot(L, S->waiter, ASY_BASE_TRACEBACK);
   return 0;
@@ -116,7 +119,8 @@ static int server_hand_out(lua_State *L) {
   lua_Integer count = server_push_sockets(L, 1);
   for (lua_Integer i = 1; i <= count; i++) {
     asy_Stream *listener;
-    while ((listener = server_socket_at(L, i)) && !asy_list_is_empty(&listener->uv.listener.accepted)) {
+    while ((listener = server_socket_at(L, i)) &&
+           !asy_list_is_empty(&listener->uv.listener.accepted)) {
       server_join(server, asy_socket_push_accepted(L, server->loop->S, listener));
       server_start_task(L, server);
     }
@@ -140,7 +144,7 @@ static int server_watch(lua_State *L, bool on) {
   return err;
 }
 
-static void server_on_retry(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
+static void server_retry_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
   (void)L;
   server_Server *server = ASY_CONTAINER(timer, server_Server, retry);
   if (asy_list_is_empty(&server->entry.link)) asy_ready_append(loop, &server->entry);
@@ -162,10 +166,12 @@ static int server_check_trouble(lua_State *L) {
   if (!err) return 0;
   server_watch(L, false);
   asy_timer_reserve(L, server->loop);
-  asy_timer_start(server->loop, &server->retry, asy_timer_now(server->loop) + SERVER_RETRY, server_on_retry);
+  asy_timer_start(server->loop, &server->retry, asy_timer_now(server->loop) + SERVER_RETRY,
+                  server_retry_due);
   asy_error_push_os(L, server->loop->S, err, "accept", NULL);
   lua_pushnil(L);
-  asy_error_report(L, server->loop, "a server cannot accept connections, it will try again", "server", 1);
+  asy_error_report(L, server->loop, "a server cannot accept connections, it will try again",
+                   "server", 1);
   return 0;
 }
 
@@ -266,8 +272,8 @@ Begin to accept connections. If the server does already, nothing happens.
 @return nothing
 @waits no
 @raise OSError, with code "EADDRINUSE" if the port is used; an error if the server is closed
-@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0, {start_serving = false})
-assert(not server:is_serving()); server:start_serving(); assert(server:is_serving())
+@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0, {start_serving =
+false}) assert(not server:is_serving()); server:start_serving(); assert(server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.start_serving
 */
 static int server_start_serving(lua_State *L) {
@@ -277,11 +283,13 @@ static int server_start_serving(lua_State *L) {
 }
 
 /***
-Stop listening. Connections that were accepted are left open; `serve_forever` ends with a CancelledError.
+Stop listening. Connections that were accepted are left open; `serve_forever` ends with a
+CancelledError.
 @function Server:close
 @return nothing
 @waits no
-@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close(); assert(not server:is_serving())
+@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close();
+assert(not server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.close
 */
 static int server_close(lua_State *L) {
@@ -317,13 +325,14 @@ static int server_k_forever(lua_State *L, asy_Wait *w) {
 }
 
 /***
-Accept connections until the task is cancelled, or the server closed. It closes the server; it does not wait for clients that are still
-connected.
+Accept connections until the task is cancelled, or the server closed. It closes the server; it does
+not wait for clients that are still connected.
 @function Server:serve_forever
 @return never
 @waits yes
 @cancel closes the server and raises CancelledError, even while clients are connected
-@raise CancelledError when the server is closed; an error if the server is closed already, or another task is in this method
+@raise CancelledError when the server is closed; an error if the server is closed already, or
+another task is in this method
 @usage local server = asyncio.start_server(function() end, "127.0.0.1", 0)
 local task = asyncio.create_task(server.serve_forever, server); asyncio.sleep(0); task:cancel()
 assert(not pcall(asyncio.await, task) and not server:is_serving())
@@ -335,7 +344,8 @@ static int server_serve_forever(lua_State *L) {
   asy_Wait *w = server_begin(L, S, server);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 1);
-  if (!asy_list_is_empty(&server->forever)) return luaL_error(L, "the server is already awaited in serve_forever");
+  if (!asy_list_is_empty(&server->forever))
+    return luaL_error(L, "the server is already awaited in serve_forever");
   server_start(L, 1);
   asy_list_append(&server->forever, &w->link);
   return asy_wait_park(L, w, &server_forever_wait, server, server_k_forever);
@@ -363,7 +373,8 @@ Wait until the server is closed and all its connections are.
 @return nothing
 @waits yes
 @cancel raises CancelledError; nothing else changes
-@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close(); server:wait_closed()
+@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close();
+server:wait_closed()
 @see asyncio-eventloop.html#asyncio.Server.wait_closed
 */
 static int server_wait_closed(lua_State *L) {
@@ -388,26 +399,30 @@ static int server_each_client(lua_State *L, void (*end)(asy_Stream *s)) {
 }
 
 /***
-Close all connections that the server has accepted, as `stream:close()` does: what was written is still sent.
+Close all connections that the server has accepted, as `stream:close()` does: what was written is
+still sent.
 @function Server:close_clients
 @return nothing
 @waits no
-@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0); server:close_clients()
+@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
+server:close_clients()
 @see asyncio-eventloop.html#asyncio.Server.close_clients
 */
-static int server_close_clients(lua_State *L) {
+static int server_clients_close(lua_State *L) {
   return server_each_client(L, asy_flow_close);
 }
 
 /***
-Close all connections that the server has accepted at once; what was written and is not sent is thrown away.
+Close all connections that the server has accepted at once; what was written and is not sent is
+thrown away.
 @function Server:abort_clients
 @return nothing
 @waits no
-@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0); server:abort_clients()
+@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
+server:abort_clients()
 @see asyncio-eventloop.html#asyncio.Server.abort_clients
 */
-static int server_abort_clients(lua_State *L) {
+static int server_clients_abort(lua_State *L) {
   return server_each_client(L, asy_flow_abort);
 }
 
@@ -416,7 +431,8 @@ The sockets on which the server listens.
 @function Server:sockets
 @treturn table list of Streams; empty when the server is closed
 @waits no
-@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0); assert(#server:sockets() == 1)
+@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
+assert(#server:sockets() == 1)
 @see asyncio-eventloop.html#asyncio.Server.sockets
 */
 static int server_sockets(lua_State *L) {
@@ -436,7 +452,8 @@ Whether the server accepts connections.
 @function Server:is_serving
 @treturn boolean
 @waits no
-@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0); assert(server:is_serving())
+@usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
+assert(server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.is_serving
 */
 static int server_is_serving(lua_State *L) {
@@ -463,10 +480,14 @@ static int server_get_loop(lua_State *L) {
 static int server_tostring(lua_State *L) {
   server_Server *server = server_check(L, 1);
   int clients = 0;
-  for (asy_Link *link = asy_list_first(&server->group.members); link; link = asy_list_next(&server->group.members, link))
+  for (asy_Link *link = asy_list_first(&server->group.members); link;
+       link = asy_list_next(&server->group.members, link))
     clients++;
   lua_pushfstring(L, "<asyncio.Server %p [%s, clients:%d]>", (const void *)server,
-                  server->closed ? "closed" : server->serving ? "serving" : "not serving", clients);
+                  server->closed    ? "closed"
+                  : server->serving ? "serving"
+                                    : "not serving",
+                  clients);
   return 1;
 }
 
@@ -489,7 +510,8 @@ static void server_set_options(lua_State *L, asy_Stream *s) {
 #else
   bool reuse = true;
 #endif
-  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_address", reuse)) asy_socket_set(s, "reuseaddr", true);
+  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_address", reuse))
+    asy_socket_set(s, "reuseaddr", true);
   if (s->is_inet6) asy_socket_set(s, "ipv6_only", true); /* 0.0.0.0 has a socket of its own */
 }
 
@@ -499,7 +521,8 @@ static int server_bind(lua_State *L, server_Server *server, const struct sockadd
   if (err) return err;
   asy_Stream *s = asy_flow_at(L, -1);
   server_set_options(L, s);
-  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_port", false)) err = asy_socket_set(s, "reuseport", true);
+  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_port", false))
+    err = asy_socket_set(s, "reuseport", true);
   if (!err) err = asy_socket_bind(s, addr);
   if (err) {
     asy_flow_abort(s);
@@ -521,7 +544,8 @@ static int server_fail(lua_State *L, server_Server *server, int err, const struc
   return asy_error_raise_os(L, server->loop->S, err, "bind", asy_address_format(&address, text));
 }
 
-/* Every address: IPv4 and, where there is IPv6, that too; with port 0 both get the same port if possible. */
+/* Every address: IPv4 and, where there is IPv6, that too; with port 0 both get the same port if
+ * possible. */
 static void server_bind_any(lua_State *L, server_Server *server, int family, int port) {
   struct sockaddr_storage sa;
   asy_Address bound;
@@ -533,7 +557,8 @@ static void server_bind_any(lua_State *L, server_Server *server, int family, int
   if (family == AF_INET) return;
   int same = port;
   lua_Integer count = server_push_sockets(L, SERVER_SELF);
-  if (port == 0 && count > 0 && asy_socket_name((lua_rawgeti(L, -1, count), asy_flow_at(L, -1)), &bound) == 0)
+  if (port == 0 && count > 0 &&
+      asy_socket_name((lua_rawgeti(L, -1, count), asy_flow_at(L, -1)), &bound) == 0)
     same = bound.port;
   lua_settop(L, SERVER_SELF);
   asy_addr_parse("::", same, AF_INET6, &sa);
@@ -554,7 +579,8 @@ static void server_bind_list(lua_State *L, server_Server *server) {
   int list = lua_gettop(L), err = 0, bound = 0;
   for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TTABLE; i++) {
     lua_getfield(L, -1, "host");
-    if (asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, SERVER_PORT), AF_UNSPEC, &sa)) continue;
+    if (asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, SERVER_PORT), AF_UNSPEC, &sa))
+      continue;
     err = server_bind(L, server, (struct sockaddr *)&sa);
     if (err && err != UV_EADDRNOTAVAIL && err != UV_EAFNOSUPPORT) break;
     bound += !err;
@@ -627,8 +653,10 @@ static server_Server *server_new(lua_State *L, asy_State *S, asy_Loop *loop) {
   lua_pushvalue(L, SERVER_HANDLER);
   lua_pushcclosure(L, server_serve, 2);
   lua_setiuservalue(L, -2, SERVER_SERVE);
-  server->limit = (size_t)asy_option_integer(L, SERVER_OPTIONS, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
-  server->backlog = (int)asy_option_integer(L, SERVER_OPTIONS, "backlog", SERVER_BACKLOG, 0, 0x7fffffff);
+  server->limit = (size_t)asy_option_integer(L, SERVER_OPTIONS, "limit",
+                                             (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
+  server->backlog =
+      (int)asy_option_integer(L, SERVER_OPTIONS, "backlog", SERVER_BACKLOG, 0, 0x7fffffff);
   return server;
 }
 
@@ -640,7 +668,8 @@ static void server_check_hosts(lua_State *L, int arg) {
     for (lua_Unsigned i = 1; i <= count; i++) {
       lua_rawgeti(L, arg, (lua_Integer)i);
       luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, arg, "list of hosts (strings) expected");
-      luaL_argcheck(L, strlen(lua_tostring(L, -1)) == lua_rawlen(L, -1), arg, "host name contains a zero byte");
+      luaL_argcheck(L, strlen(lua_tostring(L, -1)) == lua_rawlen(L, -1), arg,
+                    "host name contains a zero byte");
       lua_pop(L, 1);
     }
     return;
@@ -676,19 +705,23 @@ static void server_check_options(lua_State *L, int arg) {
 }
 
 /***
-Listen for connections, and run the handler in a task of its own for each: `handler(reader, writer)`, both the same Stream.
-A handler that raises has its connection closed and the error reported through the loop's exception handler; one that returns leaves
-the connection open until it is closed or collected.
+Listen for connections, and run the handler in a task of its own for each: `handler(reader,
+writer)`, both the same Stream. A handler that raises has its connection closed and the error
+reported through the loop's exception handler; one that returns leaves the connection open until it
+is closed or collected.
 @function start_server
 @tparam function handler called with reader and writer
-@tparam[opt] string|table host address, name, or a list of these; nil or "" is every address of this machine
+@tparam[opt] string|table host address, name, or a list of these; nil or "" is every address of this
+machine
 @tparam integer port 0 lets the system choose: see `server:sockets()[1]:getsockname()`
-@tparam[opt] table opts limit (integer, bytes, of each connection's input, 65536), family ("inet", "inet6"), backlog (integer, 100),
-reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
+@tparam[opt] table opts limit (integer, bytes, of each connection's input, 65536), family ("inet",
+"inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving
+(boolean, true: false leaves that to `start_serving`)
 @treturn Server
 @waits yes
 @cancel raises CancelledError; there is no server
-@raise argument error, also for the option ssl: there is no TLS yet; OSError, for example with code "EADDRINUSE"
+@raise argument error, also for the option ssl: there is no TLS yet; OSError, for example with code
+"EADDRINUSE"
 @usage local server <close> = asyncio.start_server(function(reader, writer)
   for line in reader:lines() do writer:write(line:upper() .. "\n") end
   writer:close()
@@ -717,8 +750,8 @@ void asy_server_open(lua_State *L, asy_State *S) {
                                      {"serve_forever", server_serve_forever},
                                      {"close", server_close},
                                      {"wait_closed", server_wait_closed},
-                                     {"close_clients", server_close_clients},
-                                     {"abort_clients", server_abort_clients},
+                                     {"close_clients", server_clients_close},
+                                     {"abort_clients", server_clients_abort},
                                      {"sockets", server_sockets},
                                      {"is_serving", server_is_serving},
                                      {"get_loop", server_get_loop},

@@ -19,7 +19,8 @@ static int socket_family(const asy_Stream *s) {
 }
 
 /* Raise an OSError that names an address given by the caller. */
-static int socket_raise_at(lua_State *L, asy_State *S, int err, const char *op, const struct sockaddr *addr) {
+static int socket_raise_at(lua_State *L, asy_State *S, int err, const char *op,
+                           const struct sockaddr *addr) {
   asy_Address address;
   char text[ASY_ADDRESS_TEXT];
   asy_address_set(&address, addr);
@@ -72,36 +73,36 @@ typedef struct socket_Option {
 } socket_Option;
 
 static const socket_Option socket_options[] = {
-  {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, SOCKET_SWITCH},
-  {"keepalive", SOL_SOCKET, SO_KEEPALIVE, SOCKET_SWITCH},
-  {"broadcast", SOL_SOCKET, SO_BROADCAST, SOCKET_SWITCH},
-  {"oobinline", SOL_SOCKET, SO_OOBINLINE, SOCKET_SWITCH},
-  {"dontroute", SOL_SOCKET, SO_DONTROUTE, SOCKET_SWITCH},
-  {"nodelay", IPPROTO_TCP, TCP_NODELAY, SOCKET_SWITCH},
-  {"ipv6_only", IPPROTO_IPV6, IPV6_V6ONLY, SOCKET_SWITCH},
-  {"rcvbuf", SOL_SOCKET, SO_RCVBUF, SOCKET_NUMBER},
-  {"sndbuf", SOL_SOCKET, SO_SNDBUF, SOCKET_NUMBER},
-  {"linger", SOL_SOCKET, SO_LINGER, SOCKET_LINGER},
+    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, SOCKET_SWITCH},
+    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, SOCKET_SWITCH},
+    {"broadcast", SOL_SOCKET, SO_BROADCAST, SOCKET_SWITCH},
+    {"oobinline", SOL_SOCKET, SO_OOBINLINE, SOCKET_SWITCH},
+    {"dontroute", SOL_SOCKET, SO_DONTROUTE, SOCKET_SWITCH},
+    {"nodelay", IPPROTO_TCP, TCP_NODELAY, SOCKET_SWITCH},
+    {"ipv6_only", IPPROTO_IPV6, IPV6_V6ONLY, SOCKET_SWITCH},
+    {"rcvbuf", SOL_SOCKET, SO_RCVBUF, SOCKET_NUMBER},
+    {"sndbuf", SOL_SOCKET, SO_SNDBUF, SOCKET_NUMBER},
+    {"linger", SOL_SOCKET, SO_LINGER, SOCKET_LINGER},
 #ifdef SO_REUSEPORT
-  {"reuseport", SOL_SOCKET, SO_REUSEPORT, SOCKET_SWITCH},
+    {"reuseport", SOL_SOCKET, SO_REUSEPORT, SOCKET_SWITCH},
 #endif
 #ifdef TCP_KEEPIDLE
-  {"keepidle", IPPROTO_TCP, TCP_KEEPIDLE, SOCKET_NUMBER},
+    {"keepidle", IPPROTO_TCP, TCP_KEEPIDLE, SOCKET_NUMBER},
 #endif
 #ifdef TCP_KEEPINTVL
-  {"keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, SOCKET_NUMBER},
+    {"keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, SOCKET_NUMBER},
 #endif
 #ifdef TCP_KEEPCNT
-  {"keepcnt", IPPROTO_TCP, TCP_KEEPCNT, SOCKET_NUMBER},
+    {"keepcnt", IPPROTO_TCP, TCP_KEEPCNT, SOCKET_NUMBER},
 #endif
 #ifdef TCP_USER_TIMEOUT
-  {"user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT, SOCKET_NUMBER},
+    {"user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT, SOCKET_NUMBER},
 #endif
 #ifdef TCP_CORK
-  {"cork", IPPROTO_TCP, TCP_CORK, SOCKET_SWITCH},
+    {"cork", IPPROTO_TCP, TCP_CORK, SOCKET_SWITCH},
 #endif
 #ifdef TCP_QUICKACK
-  {"quickack", IPPROTO_TCP, TCP_QUICKACK, SOCKET_SWITCH},
+    {"quickack", IPPROTO_TCP, TCP_QUICKACK, SOCKET_SWITCH},
 #endif
 };
 
@@ -132,9 +133,9 @@ int asy_socket_set(asy_Stream *s, const char *name, bool on) {
 /***
 Set an option of the socket.
 @function Stream:setsockopt
-@tparam string name on or off: reuseaddr reuseport nodelay keepalive broadcast ipv6_only oobinline dontroute cork quickack;
-numbers: rcvbuf sndbuf (bytes), keepidle keepintvl (seconds), keepcnt, user_timeout (milliseconds); linger: seconds, or false.
-Which there are depends on the system
+@tparam string name on or off: reuseaddr reuseport nodelay keepalive broadcast ipv6_only oobinline
+dontroute cork quickack; numbers: rcvbuf sndbuf (bytes), keepidle keepintvl (seconds), keepcnt,
+user_timeout (milliseconds); linger: seconds, or false. Which there are depends on the system
 @tparam boolean|integer value
 @return nothing
 @waits no
@@ -176,7 +177,8 @@ Ask for an option of the socket.
 @treturn boolean|integer
 @waits no
 @raise argument error; OSError
-@usage local sock <close> = asyncio.socket(); sock:setsockopt("nodelay", true); assert(sock:getsockopt("nodelay") == true)
+@usage local sock <close> = asyncio.socket(); sock:setsockopt("nodelay", true);
+assert(sock:getsockopt("nodelay") == true)
 @see asyncio-stream.html
 */
 static int socket_getsockopt(lua_State *L) {
@@ -217,7 +219,8 @@ The address that the socket is bound to.
 @treturn integer port
 @waits no
 @raise OSError
-@usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); assert(sock:getsockname() == "127.0.0.1")
+@usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); assert(sock:getsockname()
+== "127.0.0.1")
 @see asyncio-stream.html
 */
 static int socket_getsockname(lua_State *L) {
@@ -236,7 +239,8 @@ The address of the peer.
 @waits no
 @raise OSError with code "ENOTCONN" if the socket is not connected
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0)
-local conn <close> = asyncio.open_connection(server:sockets()[1]:getsockname()); assert(conn:getpeername() == "127.0.0.1")
+local conn <close> = asyncio.open_connection(server:sockets()[1]:getsockname());
+assert(conn:getpeername() == "127.0.0.1")
 @see asyncio-stream.html
 */
 static int socket_getpeername(lua_State *L) {
@@ -252,7 +256,8 @@ The number of the socket's descriptor.
 @function Stream:fileno
 @treturn integer -1 if the stream is closed or has none
 @waits no
-@usage local sock = asyncio.socket(); assert(sock:fileno() >= 0); sock:close(); assert(sock:fileno() == -1)
+@usage local sock = asyncio.socket(); assert(sock:fileno() >= 0); sock:close(); assert(sock:fileno()
+== -1)
 @see asyncio-stream.html
 */
 static int socket_fileno(lua_State *L) {
@@ -282,7 +287,8 @@ static int socket_apply_result(lua_State *L, asy_Wait *w, socket_Apply *apply) {
   if (err) return asy_error_raise_os(L, S, err, "getaddrinfo", lua_tostring(L, 2));
   asy_Stream *s = asy_flow_check(L, S, 1);
   lua_rawgeti(L, -1, 1);
-  if (lua_isnil(L, -1)) return asy_error_raise_os(L, S, UV_EAI_NODATA, "getaddrinfo", lua_tostring(L, 2));
+  if (lua_isnil(L, -1))
+    return asy_error_raise_os(L, S, UV_EAI_NODATA, "getaddrinfo", lua_tostring(L, 2));
   lua_getfield(L, -1, "host");
   err = asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, 3), socket_family(s), &sa);
   if (err) return asy_error_raise_os(L, S, err, "getaddrinfo", lua_tostring(L, 2));
@@ -290,7 +296,8 @@ static int socket_apply_result(lua_State *L, asy_Wait *w, socket_Apply *apply) {
   return apply(L, w, s, (struct sockaddr *)&sa);
 }
 
-static int socket_resolve(lua_State *L, asy_Wait *w, asy_Stream *s, socket_Apply *apply, asy_Cont *k) {
+static int socket_resolve(lua_State *L, asy_Wait *w, asy_Stream *s, socket_Apply *apply,
+                          asy_Cont *k) {
   struct sockaddr_storage sa;
   const char *host = lua_tostring(L, 2);
   if (asy_addr_parse(host, (int)lua_tointeger(L, 3), socket_family(s), &sa) == 0)
@@ -337,7 +344,8 @@ static int socket_bind(lua_State *L) {
   const char *host = asy_addr_check_host(L, 2);
   int port = lua_isnoneornil(L, 3) ? 0 : asy_addr_check_port(L, 3);
   socket_check_fd(L, S, s, "bind");
-  if (asy_addr_parse(host, port, socket_family(s), &sa) == 0) return socket_bind_to(L, NULL, s, (struct sockaddr *)&sa);
+  if (asy_addr_parse(host, port, socket_family(s), &sa) == 0)
+    return socket_bind_to(L, NULL, s, (struct sockaddr *)&sa);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   asy_flow_check_open(L, S, s, w->loop, "bind");
@@ -443,10 +451,11 @@ Wait for a connection. Tasks that wait are served in the order in which they cam
 @treturn integer port of the peer
 @waits yes
 @cancel raises CancelledError; no connection is lost
-@raise OSError, with code "ECANCELED" if the socket was closed meanwhile, "EMFILE" if there is no descriptor left
+@raise OSError, with code "ECANCELED" if the socket was closed meanwhile, "EMFILE" if there is no
+descriptor left
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); sock:listen()
-local client <close> = asyncio.open_connection(sock:getsockname()); local conn <close>, host = sock:accept()
-assert(host == "127.0.0.1")
+local client <close> = asyncio.open_connection(sock:getsockname()); local conn <close>, host =
+sock:accept() assert(host == "127.0.0.1")
 @see asyncio-eventloop.html#asyncio.loop.sock_accept
 */
 static int socket_accept(lua_State *L) {
@@ -482,10 +491,13 @@ static int socket_k_connect(lua_State *L, asy_Wait *w) {
   return status ? asy_flow_raise(L, w->loop->S, s, status, "connect") : 0;
 }
 
-static int socket_connect_to(lua_State *L, asy_Wait *w, asy_Stream *s, const struct sockaddr *addr) {
+static int socket_connect_to(lua_State *L, asy_Wait *w, asy_Stream *s,
+                             const struct sockaddr *addr) {
   asy_State *S = w->loop->S;
   asy_flow_check_open(L, S, s, w->loop, "connect");
-  int err = s->state == ASY_FLOW_OPEN ? UV_EISCONN : s->state == ASY_FLOW_CONNECTING ? UV_EALREADY : UV_EINVAL;
+  int err = s->state == ASY_FLOW_OPEN         ? UV_EISCONN
+            : s->state == ASY_FLOW_CONNECTING ? UV_EALREADY
+                                              : UV_EINVAL;
   if (s->state == ASY_FLOW_FRESH) err = asy_flow_connect(s, addr);
   if (err) return socket_raise_at(L, S, err, "connect", addr);
   asy_list_append(&s->settling, &w->link);
@@ -505,7 +517,8 @@ static int socket_connect_with(lua_State *L, asy_Wait *w, asy_Stream *s) {
 /***
 Connect the socket.
 @function Stream:connect
-@tparam string host numeric address or name, of which the first address of the socket's family is taken
+@tparam string host numeric address or name, of which the first address of the socket's family is
+taken
 @tparam integer port
 @return nothing
 @waits yes
@@ -552,7 +565,8 @@ static int socket_sock_connect(lua_State *L) {
   lua_settop(L, 3);
   lua_rawgeti(L, 3, 1);
   lua_rawgeti(L, 3, 2);
-  luaL_argcheck(L, lua_type(L, 4) == LUA_TSTRING && lua_isinteger(L, 5), 3, "{host, port} expected");
+  luaL_argcheck(L, lua_type(L, 4) == LUA_TSTRING && lua_isinteger(L, 5), 3,
+                "{host, port} expected");
   asy_addr_check_host(L, 4);
   asy_addr_check_port(L, 5);
   lua_remove(L, 3);
@@ -569,9 +583,10 @@ End reading, writing, or both, of the socket. Writing ends when everything writt
 @return nothing
 @waits no
 @raise argument error; OSError, with code "ENOTCONN" if the socket is not connected
-@usage local server <close> = asyncio.start_server(function(r, w) w:write(r:read("a"):upper()) w:close() end, "127.0.0.1", 0)
-local sock <close> = asyncio.socket(); sock:connect(server:sockets()[1]:getsockname())
-sock:sendall("hello"); sock:shutdown("write"); assert(sock:read() == "HELLO")
+@usage local server <close> = asyncio.start_server(function(r, w) w:write(r:read("a"):upper())
+w:close() end, "127.0.0.1", 0) local sock <close> = asyncio.socket();
+sock:connect(server:sockets()[1]:getsockname()) sock:sendall("hello"); sock:shutdown("write");
+assert(sock:read() == "HELLO")
 @see asyncio-stream.html
 */
 static int socket_shutdown(lua_State *L) {
@@ -591,13 +606,19 @@ static int socket_shutdown(lua_State *L) {
 
 void asy_socket_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {{"socket", socket_socket}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-    {"setsockopt", socket_setsockopt},   {"getsockopt", socket_getsockopt},   {"getsockname", socket_getsockname},
-    {"getpeername", socket_getpeername}, {"fileno", socket_fileno},           {"bind", socket_bind},
-    {"listen", socket_listen},           {"accept", socket_accept},           {"connect", socket_connect},
-    {"shutdown", socket_shutdown},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"setsockopt", socket_setsockopt},
+                                     {"getsockopt", socket_getsockopt},
+                                     {"getsockname", socket_getsockname},
+                                     {"getpeername", socket_getpeername},
+                                     {"fileno", socket_fileno},
+                                     {"bind", socket_bind},
+                                     {"listen", socket_listen},
+                                     {"accept", socket_accept},
+                                     {"connect", socket_connect},
+                                     {"shutdown", socket_shutdown},
+                                     {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {
-    {"sock_accept", socket_sock_accept}, {"sock_connect", socket_sock_connect}, {NULL, NULL}};
+      {"sock_accept", socket_sock_accept}, {"sock_connect", socket_sock_connect}, {NULL, NULL}};
   asy_set_functions(L, S, functions);
   asy_type_add(L, S, ASY_SLOT_STREAM, methods);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);

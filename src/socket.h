@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* socket.h - what a Stream does as a socket: asyncio.socket, bind, listen, accept, connect, options, addresses. */
+/* socket.h - what a Stream does as a socket: asyncio.socket, bind, listen, accept, connect,
+ * options, addresses. */
 #ifndef ASY_SOCKET_H
 #define ASY_SOCKET_H
 
 #include "flow.h"
 
-/* Push a new Stream that is a TCP socket of the family (AF_INET, AF_INET6). 0, or a libuv code, and nothing pushed. [-0, +(0|1), m] */
+/* Push a new Stream that is a TCP socket of the family (AF_INET, AF_INET6). 0, or a libuv code, and
+ * nothing pushed. [-0, +(0|1), m] */
 ASY_FUNC int asy_socket_push(lua_State *L, asy_Loop *loop, int family);
 
 /* Set an option of the kind that is on or off. 0 or a libuv code. [-0, +0, -] */
@@ -17,10 +19,12 @@ ASY_FUNC int asy_socket_bind(asy_Stream *s, const struct sockaddr *addr);
 /* The address that it is bound to. 0 or a libuv code. [-0, +0, -] */
 ASY_FUNC int asy_socket_name(const asy_Stream *s, asy_Address *address);
 
-/* Accept what has been accepted by libuv's callback: push the Stream. The list must not be empty. [-0, +1, m] */
+/* Accept what has been accepted by libuv's callback: push the Stream. The list must not be empty.
+ * [-0, +1, m] */
 ASY_FUNC asy_Stream *asy_socket_push_accepted(lua_State *L, asy_State *S, asy_Stream *listener);
 
-/* Add the functions to the module table on top, the methods to the types Stream and Loop. [-0, +0, m] */
+/* Add the functions to the module table on top, the methods to the types Stream and Loop. [-0, +0,
+ * m] */
 ASY_FUNC void asy_socket_open(lua_State *L, asy_State *S);
 
 #endif

@@ -21,9 +21,7 @@
 #include "resource.h"
 #include "runner.h"
 #include "scope.h"
-#ifdef ASY_HAVE_SERVER
 #include "server.h"
-#endif
 #include "stream.h"
 #include "wrap.h"
 
@@ -275,9 +273,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_resource_open(L, S);
   asy_addr_open(L, S);
   asy_stream_open(L, S);
-#ifdef ASY_HAVE_SERVER
   asy_server_open(L, S);
-#endif
   asy_loop_seal(L, S);
   asy_parts_open(L, S);
 }

@@ -28,7 +28,8 @@ enum {
 static int stream_try_next(lua_State *L, asy_Wait *w);
 
 /* This address failed with code: keep the error if it is the first, and try the next one. */
-static int stream_failed(lua_State *L, asy_Wait *w, int code, const char *op, const struct sockaddr *addr) {
+static int stream_failed(lua_State *L, asy_Wait *w, int code, const char *op,
+                         const struct sockaddr *addr) {
   if (!lua_isnil(L, STREAM_STREAM)) asy_flow_abort(asy_flow_at(L, STREAM_STREAM));
   if (lua_isnil(L, STREAM_ERROR)) {
     asy_Address address;
@@ -83,13 +84,15 @@ static int stream_bind_local(lua_State *L, asy_Stream *s, int family) {
   return err ? err : asy_socket_bind(s, (struct sockaddr *)&sa);
 }
 
-/* Make a socket for the address and begin to connect it; it is at STREAM_STREAM then. 0 or a libuv code. */
+/* Make a socket for the address and begin to connect it; it is at STREAM_STREAM then. 0 or a libuv
+ * code. */
 static int stream_begin(lua_State *L, asy_Wait *w, const struct sockaddr *addr) {
   int err = asy_socket_push(L, w->loop, addr->sa_family);
   if (err) return err;
   lua_replace(L, STREAM_STREAM);
   asy_Stream *s = asy_flow_at(L, STREAM_STREAM);
-  s->limit = (size_t)asy_option_integer(L, STREAM_OPTIONS, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
+  s->limit = (size_t)asy_option_integer(L, STREAM_OPTIONS, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1,
+                                        (lua_Integer)1 << 40);
   asy_socket_set(s, "nodelay", true); /* as asyncio does; of no consequence if it fails */
   err = stream_bind_local(L, s, addr->sa_family);
   return err ? err : asy_flow_connect(s, addr);
@@ -102,18 +105,21 @@ static int stream_try_next(lua_State *L, asy_Wait *w) {
   lua_replace(L, STREAM_INDEX);
   if (!stream_parse_entry(L, &sa)) {
     if (!lua_isnil(L, STREAM_ERROR)) return lua_error(L);
-    return asy_error_raise_os(L, w->loop->S, UV_EAI_NODATA, "getaddrinfo", lua_tostring(L, STREAM_HOST));
+    return asy_error_raise_os(L, w->loop->S, UV_EAI_NODATA, "getaddrinfo",
+                              lua_tostring(L, STREAM_HOST));
   }
   int err = stream_begin(L, w, (struct sockaddr *)&sa);
   if (err) return stream_failed(L, w, err, "connect", (struct sockaddr *)&sa);
   asy_Stream *s = asy_flow_at(L, STREAM_STREAM);
   asy_list_append(&s->settling, &w->link);
-  return asy_wait_park(L, w, &stream_connect_wait, lua_touserdata(L, STREAM_STREAM), stream_k_connected);
+  return asy_wait_park(L, w, &stream_connect_wait, lua_touserdata(L, STREAM_STREAM),
+                       stream_k_connected);
 }
 
 static int stream_k_resolved(lua_State *L, asy_Wait *w) {
   int err = asy_addr_result(L, w);
-  if (err) return asy_error_raise_os(L, w->loop->S, err, "getaddrinfo", lua_tostring(L, STREAM_HOST));
+  if (err)
+    return asy_error_raise_os(L, w->loop->S, err, "getaddrinfo", lua_tostring(L, STREAM_HOST));
   lua_replace(L, STREAM_LIST);
   return stream_try_next(L, w);
 }
@@ -135,7 +141,8 @@ static void stream_check_options(lua_State *L, int arg) {
   lua_rawgeti(L, -1, 1);
   lua_rawgeti(L, -2, 2);
   bool good = lua_type(L, -2) == LUA_TSTRING && lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0 &&
-              lua_tointeger(L, -1) <= 65535 && asy_addr_parse(lua_tostring(L, -2), 0, AF_UNSPEC, &sa) == 0;
+              lua_tointeger(L, -1) <= 65535 &&
+              asy_addr_parse(lua_tostring(L, -2), 0, AF_UNSPEC, &sa) == 0;
   if (!good) asy_option_error(L, arg, "local_addr", "{host, port} expected, the host numeric");
   lua_pop(L, 3);
 }
@@ -145,17 +152,18 @@ Connect to a server. The addresses of a name are tried one after the other.
 @function open_connection
 @tparam string host name or numeric address
 @tparam integer port
-@tparam[opt] table opts limit (integer, bytes: the longest line, and half of what is read ahead, 65536), family ("inet",
-"inet6"), local_addr (`{host, port}`, numeric: where to connect from)
+@tparam[opt] table opts limit (integer, bytes: the longest line, and half of what is read ahead,
+65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
 @treturn Stream reader
 @treturn Stream writer: the same Stream
 @waits yes
 @cancel raises CancelledError; the connection is not made
-@raise argument error, also for the option ssl: there is no TLS yet; OSError, for example with code "ECONNREFUSED" or
-"EAI_NONAME", that names the first address that failed
-@usage local server <close> = asyncio.start_server(function(r, w) w:write(r:readline()) w:close() end, "127.0.0.1", 0)
-local reader, writer = asyncio.open_connection(server:sockets()[1]:getsockname())
-writer:write("hello\n"); assert(reader:readline() == "hello\n"); writer:close()
+@raise argument error, also for the option ssl: there is no TLS yet; OSError, for example with code
+"ECONNREFUSED" or "EAI_NONAME", that names the first address that failed
+@usage local server <close> = asyncio.start_server(function(r, w) w:write(r:readline()) w:close()
+end, "127.0.0.1", 0) local reader, writer =
+asyncio.open_connection(server:sockets()[1]:getsockname()) writer:write("hello\n");
+assert(reader:readline() == "hello\n"); writer:close()
 @see asyncio-stream.html#asyncio.open_connection
 */
 static int stream_open_connection(lua_State *L) {
@@ -175,7 +183,8 @@ static int stream_open_connection(lua_State *L) {
   lua_pushinteger(L, 0);
   lua_replace(L, STREAM_INDEX);
   struct sockaddr_storage sa;
-  if (asy_addr_parse(host, 0, hints.ai_family, &sa)) return asy_addr_lookup(L, w, host, NULL, &hints, stream_k_resolved);
+  if (asy_addr_parse(host, 0, hints.ai_family, &sa))
+    return asy_addr_lookup(L, w, host, NULL, &hints, stream_k_resolved);
   lua_createtable(L, 1, 0); /* a list of one */
   lua_createtable(L, 0, 1);
   lua_pushvalue(L, STREAM_HOST);
@@ -188,12 +197,14 @@ static int stream_open_connection(lua_State *L) {
 /* ---- closing */
 
 /***
-Close the stream. What `write` has kept is still sent first; a `sendall` in progress is given up. Whoever reads, accepts or
-sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing.
+Close the stream. What `write` has kept is still sent first; a `sendall` in progress is given up.
+Whoever reads, accepts or sends is woken with an OSError whose code is "ECANCELED". Closing twice
+does nothing.
 @function Stream:close
 @return nothing
 @waits no
-@usage local a, b = asyncio.testing.stream_pair(); a:write("bye"); a:close(); assert(b:read() == "bye")
+@usage local a, b = asyncio.testing.stream_pair(); a:write("bye"); a:close(); assert(b:read() ==
+"bye")
 @see asyncio-stream.html#asyncio.StreamWriter.close
 */
 static int stream_close(lua_State *L) {
@@ -219,7 +230,8 @@ Whether the stream is closed, or is being closed, or its connection has broken.
 @function Stream:is_closing
 @treturn boolean
 @waits no
-@usage local a = asyncio.testing.stream_pair(); assert(not a:is_closing()); a:close(); assert(a:is_closing())
+@usage local a = asyncio.testing.stream_pair(); assert(not a:is_closing()); a:close();
+assert(a:is_closing())
 @see asyncio-stream.html#asyncio.StreamWriter.is_closing
 */
 static int stream_is_closing(lua_State *L) {
@@ -258,7 +270,8 @@ static int stream_wait_closed(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, S, 1);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
-  if (s->res.loop && s->res.loop != w->loop) return luaL_error(L, "wait_closed: the stream belongs to another event loop");
+  if (s->res.loop && s->res.loop != w->loop)
+    return luaL_error(L, "wait_closed: the stream belongs to another event loop");
   lua_settop(L, 1);
   return stream_try_wait_closed(L, w, s);
 }
@@ -274,7 +287,8 @@ static void stream_push_address(lua_State *L, const asy_Address *address) {
 }
 
 /***
-Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket" (the Stream itself).
+Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket"
+(the Stream itself).
 @function Stream:get_extra_info
 @tparam string name
 @param[opt] default what to return if there is no such thing
@@ -308,8 +322,10 @@ static int stream_tostring(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
   char text[ASY_ADDRESS_TEXT];
   const char *peer = asy_address_format(&s->peer, text);
-  const char *state = asy_flow_is_closed(s) && s->state != ASY_FLOW_CLOSED ? "closing" : states[s->state];
-  lua_pushfstring(L, peer ? "<asyncio.Stream %p [%s, %s]>" : "<asyncio.Stream %p [%s]>", lua_topointer(L, 1), state, peer);
+  const char *state =
+      asy_flow_is_closed(s) && s->state != ASY_FLOW_CLOSED ? "closing" : states[s->state];
+  lua_pushfstring(L, peer ? "<asyncio.Stream %p [%s, %s]>" : "<asyncio.Stream %p [%s]>",
+                  lua_topointer(L, 1), state, peer);
   return 1;
 }
 
@@ -329,12 +345,5 @@ void asy_stream_open(lua_State *L, asy_State *S) {
   asy_socket_open(L, S);
   asy_reader_open(L, S);
   asy_writer_open(L, S);
-  if (lua_getfield(L, -1, "testing") != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -3, "testing");
-  }
   asy_memory_open(L, S);
-  lua_pop(L, 1);
 }

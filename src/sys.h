@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets, accepting, options, shutdown.
+/* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets,
+ * accepting, options, shutdown.
  *
- * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code. Sockets that come from
- * here do not block and are not inherited by child processes. */
+ * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code.
+ * Sockets that come from here do not block and are not inherited by child processes. */
 #ifndef ASY_SYS_H
 #define ASY_SYS_H
 
@@ -19,7 +20,8 @@
 
 #define ASY_SYS_NO_SOCKET (-1)
 
-/* accept4 is declared to those who define _GNU_SOURCE before their first include; the others need three calls more */
+/* accept4 is declared to those who define _GNU_SOURCE before their first include; the others need
+ * three calls more */
 #if defined(_GNU_SOURCE) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
 #define ASY_SYS_ACCEPT4
 #endif
@@ -50,6 +52,7 @@ static inline int asy_sys_finish(int made, uv_os_sock_t *fd) {
 }
 
 static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
+  *fd = ASY_SYS_NO_SOCKET;
 #ifdef SOCK_CLOEXEC
   int made = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (made < 0) return asy_sys_error();
@@ -62,9 +65,11 @@ static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
 }
 
 /* UV_EAGAIN: nobody waits to be accepted. */
-static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer, uv_os_sock_t *fd) {
+static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer,
+                                 uv_os_sock_t *fd) {
   socklen_t length;
   int made;
+  *fd = ASY_SYS_NO_SOCKET;
   do {
     length = sizeof *peer;
 #ifdef ASY_SYS_ACCEPT4
@@ -122,7 +127,8 @@ static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
   return asy_sys_finish(WSASocketW(family, type, 0, NULL, 0, WSA_FLAG_OVERLAPPED), fd);
 }
 
-static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer, uv_os_sock_t *fd) {
+static inline int asy_sys_accept(uv_os_sock_t listener, struct sockaddr_storage *peer,
+                                 uv_os_sock_t *fd) {
   int length = sizeof *peer;
   return asy_sys_finish(accept(listener, (struct sockaddr *)peer, &length), fd);
 }
@@ -151,7 +157,8 @@ static inline int asy_sys_getsockname(uv_os_sock_t fd, struct sockaddr_storage *
   return getsockname(fd, (struct sockaddr *)addr, &length) ? asy_sys_error() : 0;
 }
 
-static inline int asy_sys_setopt(uv_os_sock_t fd, int level, int name, const void *value, size_t size) {
+static inline int asy_sys_setopt(uv_os_sock_t fd, int level, int name, const void *value,
+                                 size_t size) {
   return setsockopt(fd, level, name, (const char *)value, (socklen_t)size) ? asy_sys_error() : 0;
 }
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* writer.c - see writer.h. Everything goes out in the order in which it was written, by whichever method.
+/* writer.c - see writer.h. Everything goes out in the order in which it was written, by whichever
+ * method.
  *
- * A connection that is broken is no error of write() itself, as in asyncio: it is raised where the program waits, by drain,
- * sendall, wait_closed. */
+ * A connection that is broken is no error of write() itself, as in asyncio: it is raised where the
+ * program waits, by drain, sendall, wait_closed. */
 #include "writer.h"
 
 #include "error.h"
 
 /* May this be written to? loop: NULL for methods that do not wait. */
-static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *loop, const char *op) {
+static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *loop,
+                         const char *op) {
   asy_flow_check_open(L, S, s, loop, op);
   if (s->state != ASY_FLOW_OPEN) asy_flow_raise(L, S, s, UV_ENOTCONN, op);
   if (s->no_more) luaL_error(L, "%s: write_eof or shutdown was called before", op);
@@ -17,14 +19,16 @@ static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *lo
 /* ---- write, writelines, write_eof */
 
 /***
-Write bytes. What the kernel does not take at once is kept and sent later; call `drain` to keep step with the peer.
+Write bytes. What the kernel does not take at once is kept and sent later; call `drain` to keep step
+with the peer.
 @function Stream:write
 @tparam string data
 @return nothing
 @waits no
-@raise argument error; OSError if the stream is closed or not connected; an error after write_eof. A connection that is broken
-is reported by drain
-@usage local a, b = asyncio.testing.stream_pair(); a:write("hello"); assert(b:readexactly(5) == "hello")
+@raise argument error; OSError if the stream is closed or not connected; an error after write_eof. A
+connection that is broken is reported by drain
+@usage local a, b = asyncio.testing.stream_pair(); a:write("hello"); assert(b:readexactly(5) ==
+"hello")
 @see asyncio-stream.html#asyncio.StreamWriter.write
 */
 static int writer_write(lua_State *L) {
@@ -44,7 +48,8 @@ Write a list of strings, as if they were one.
 @return nothing
 @waits no
 @raise argument error; OSError if the stream is closed or not connected; an error after write_eof
-@usage local a, b = asyncio.testing.stream_pair(); a:writelines{"one\n", "two\n"}; assert(b:readexactly(8) == "one\ntwo\n")
+@usage local a, b = asyncio.testing.stream_pair(); a:writelines{"one\n", "two\n"};
+assert(b:readexactly(8) == "one\ntwo\n")
 @see asyncio-stream.html#asyncio.StreamWriter.writelines
 */
 static int writer_writelines(lua_State *L) {
@@ -58,8 +63,9 @@ static int writer_writelines(lua_State *L) {
   for (lua_Integer i = 1; i <= count; i++) {
     lua_rawgeti(L, 2, i);
     if (!lua_isstring(L, -1))
-      return luaL_argerror(L, 2, lua_pushfstring(L, "list of strings expected, got %s at [%I]", luaL_typename(L, -1),
-                                                 (LUAI_UACINT)i));
+      return luaL_argerror(L, 2,
+                           lua_pushfstring(L, "list of strings expected, got %s at [%I]",
+                                           luaL_typename(L, -1), (LUAI_UACINT)i));
     luaL_addvalue(&all);
   }
   luaL_pushresult(&all);
@@ -70,12 +76,14 @@ static int writer_writelines(lua_State *L) {
 }
 
 /***
-End the writing side, when everything written before is out; the peer reads the end of the stream. Reading goes on.
+End the writing side, when everything written before is out; the peer reads the end of the stream.
+Reading goes on.
 @function Stream:write_eof
 @return nothing
 @waits no
 @raise OSError if the stream is closed, not connected, or broken
-@usage local a, b = asyncio.testing.stream_pair(); a:write("all"); a:write_eof(); assert(b:read() == "all")
+@usage local a, b = asyncio.testing.stream_pair(); a:write("all"); a:write_eof(); assert(b:read() ==
+"all")
 @see asyncio-stream.html#asyncio.StreamWriter.write_eof
 */
 static int writer_write_eof(lua_State *L) {
@@ -135,7 +143,8 @@ static int writer_drain(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, S, 1);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
-  if (s->res.loop && s->res.loop != w->loop) return luaL_error(L, "drain: the stream belongs to another event loop");
+  if (s->res.loop && s->res.loop != w->loop)
+    return luaL_error(L, "drain: the stream belongs to another event loop");
   lua_settop(L, 1);
   return writer_try_drain(L, w, s);
 }
@@ -144,7 +153,8 @@ static int writer_drain(lua_State *L) {
 
 /* What is not with libuv yet is dropped. */
 static bool writer_cancel_sendall(lua_State *L, asy_Wait *w, int msg) {
-  if (w->state == ASY_WAIT_PARKED && !asy_list_is_empty(&w->link)) /* the chunk's list has one link, this one */
+  if (w->state == ASY_WAIT_PARKED &&
+      !asy_list_is_empty(&w->link)) /* the chunk's list has one link, this one */
     asy_flow_drop(ASY_CONTAINER(w->link.next, asy_Chunk, waiters));
   return asy_wait_cancel(L, w, msg);
 }
@@ -186,7 +196,8 @@ Send all the bytes, and wait until they are out. Several tasks may do so; their 
 @tparam string data
 @return nothing
 @waits yes
-@cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
+@cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the
+rest never will be
 @raise argument error; OSError, with code "ECANCELED" if the stream was closed meanwhile
 @usage local a, b = asyncio.testing.stream_pair(); a:sendall("hello"); assert(b:recv(10) == "hello")
 @see asyncio-eventloop.html#asyncio.loop.sock_sendall
@@ -202,10 +213,11 @@ The same as `sock:sendall(data)`.
 @tparam string data
 @return nothing
 @waits yes
-@cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
+@cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the
+rest never will be
 @raise argument error; OSError, with code "ECANCELED" if the stream was closed meanwhile
-@usage local a, b = asyncio.testing.stream_pair(); asyncio.get_running_loop():sock_sendall(a, "hello")
-assert(b:recv(10) == "hello")
+@usage local a, b = asyncio.testing.stream_pair(); asyncio.get_running_loop():sock_sendall(a,
+"hello") assert(b:recv(10) == "hello")
 @see asyncio-eventloop.html#asyncio.loop.sock_sendall
 */
 static int writer_sock_sendall(lua_State *L) {
@@ -213,9 +225,12 @@ static int writer_sock_sendall(lua_State *L) {
 }
 
 void asy_writer_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {{"write", writer_write},         {"writelines", writer_writelines},
-                                     {"write_eof", writer_write_eof}, {"can_write_eof", writer_can_write_eof},
-                                     {"drain", writer_drain},         {"sendall", writer_sendall},
+  static const luaL_Reg methods[] = {{"write", writer_write},
+                                     {"writelines", writer_writelines},
+                                     {"write_eof", writer_write_eof},
+                                     {"can_write_eof", writer_can_write_eof},
+                                     {"drain", writer_drain},
+                                     {"sendall", writer_sendall},
                                      {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"sock_sendall", writer_sock_sendall}, {NULL, NULL}};
   asy_type_add(L, S, ASY_SLOT_STREAM, methods);

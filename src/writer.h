@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* writer.h - writing to a Stream: asyncio's write, writelines, drain, write_eof, and sendall and shutdown of sockets. */
+/* writer.h - writing to a Stream: asyncio's write, writelines, drain, write_eof, and sendall and
+ * shutdown of sockets. */
 #ifndef ASY_WRITER_H
 #define ASY_WRITER_H
 

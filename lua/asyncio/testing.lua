@@ -3,7 +3,9 @@
 -- Loaded at the first use of `asyncio.testing`.
 local asyncio <const> = require "asyncio.core"
 
-local testing <const> = {}
+local testing <const> = {
+  stream_pair = require("asyncio.memory").stream_pair, -- src/memory.c
+}
 
 local function virtual_loop()
   return asyncio.new_event_loop { clock = "virtual" }

@@ -136,7 +136,5 @@ static void test_find_in_repeats(Check *t) {
 CHECK_MAIN({"append and take", test_append_take},
            {"moves to the front before it grows", test_moves_to_the_front_before_it_grows},
            {"grows by doubling", test_grows},
-           {"sizes that do not exist", test_sizes_that_do_not_exist},
-           {"lent bytes", test_lent},
-           {"find", test_find},
-           {"find in repeats", test_find_in_repeats})
+           {"sizes that do not exist", test_sizes_that_do_not_exist}, {"lent bytes", test_lent},
+           {"find", test_find}, {"find in repeats", test_find_in_repeats})
