@@ -169,7 +169,8 @@ function parser.parse_lua(text, file)
       local entry = parser.parse_comment(table.concat(block, "\n"), file, start)
       entry.definition = line:match("function%s+([%w_.:]+)%s*%(")
         or line:match("^([%w_.]+)%s*=%s*function")
-      entries[#entries + 1] = entry
+      -- what stands on no function and names none describes the file
+      if entry.definition or #entry.names > 0 then entries[#entries + 1] = entry end
       block = nil
     end
   end

@@ -9,7 +9,8 @@
 --   { name =, covers = { "create_task", "Task:cancel" }, as the documentation names them
 --     setup = function(asyncio, loop) return thing end: allocates undisturbed, in the task
 --     run = function(asyncio, loop, thing) end: every allocation in it fails once
---     check = function(asyncio, loop, thing) end: in a task, after each failure
+--     check = function(asyncio, loop, thing, reports) end: in a task, after each failure; `reports`
+--       is how many memory errors the exception handler was given
 --     outside = true: setup and run are called outside any task
 --     source = "...": instead of all that a script for a Lua state of its own }
 -- `run` may raise, but only for want of memory, and must not raise when nothing failed.
@@ -40,20 +41,23 @@ local function still_works(asyncio)
 end
 
 -- One run of a scenario with the n-th allocation failing. Returns whether one failed.
-local function attempt(asyncio, host, scenario, n)
+local function attempt(asyncio, host, scenario, n, trace)
   local loop = asyncio.new_event_loop()
   asyncio.set_event_loop(loop)
   local strange
+  local reports = 0 -- of memory errors
   loop:set_exception_handler(function(_, context)
     if context.exception ~= nil and not is_memory_error(asyncio, context.exception) then
       strange = strange or ("reported: %s: %s"):format(context.message, tostring(context.exception))
+    elseif context.exception ~= nil then
+      reports = reports + 1
     end
   end)
   local thing, fired, ok, err
   local function body()
     if scenario.setup then thing = scenario.setup(asyncio, loop) end
     collectgarbage()
-    host.fail_at(n)
+    host.fail_at(n, trace)
     ok, err = pcall(scenario.run, asyncio, loop, thing)
     fired = host.stop()
   end
@@ -72,7 +76,7 @@ local function attempt(asyncio, host, scenario, n)
   asyncio.set_event_loop(loop)
   loop:run_until_complete(function()
     still_works(asyncio)
-    if scenario.check then scenario.check(asyncio, loop, thing) end
+    if scenario.check then scenario.check(asyncio, loop, thing, reports) end
   end)
   assert(not strange, strange)
   loop:close()
@@ -117,6 +121,8 @@ local function run_file(path)
     else
       failed = failed + 1
       print(("not ok %s (allocation %d): %s"):format(scenario.name, n, err))
+      io.stdout:flush()
+      if not scenario.source then pcall(attempt, asyncio, host, scenario, n, true) end
     end
   end
   os.exit(failed == 0, true)

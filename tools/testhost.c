@@ -19,6 +19,7 @@
 */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <execinfo.h>
 #include <link.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -41,6 +42,7 @@ static struct Host {
   pthread_t thread; /* the one that counts */
   long left;        /* fail_at: growing requests until the one that fails; 0: none will */
   long seen, own;   /* fail_at: growing requests so far, and those of the library itself */
+  bool traced;      /* fail_at: show on stderr where the request was made */
   bool fired;       /* fail_at: the request has failed */
   bool again;       /* fail_at: Lua's second try is to fail, too */
   void *again_ptr;  /* what it will ask for */
@@ -73,6 +75,13 @@ static bool host_is_core(const void *caller) {
 
 /* ---- failing */
 
+static void host_show_stack(void) {
+  void *frames[32];
+  host.left = 0; /* what backtrace allocates does not count */
+  int n = backtrace(frames, 32);
+  backtrace_symbols_fd(frames, n, 2);
+}
+
 /* Counts a growing request; true if it must fail. `once`: it will not be tried again. */
 static bool host_fails(void *ptr, size_t size, bool once, bool is_core) {
   if (host.again && !once && ptr == host.again_ptr && size == host.again_size) {
@@ -84,6 +93,7 @@ static bool host_fails(void *ptr, size_t size, bool once, bool is_core) {
   host.own += is_core;
   if (--host.left > 0) return false;
   host.fired = true;
+  if (host.traced) host_show_stack();
   host.again = !once;
   host.again_ptr = ptr;
   host.again_size = size;
@@ -183,12 +193,13 @@ static int host_arm(lua_State *L) {
   return 0;
 }
 
-/* fail_at(n) */
+/* fail_at(n [, trace]) */
 static int host_fail_at(lua_State *L) {
   long n = (long)luaL_checkinteger(L, 1);
   luaL_argcheck(L, n > 0, 1, "must be positive");
   dl_iterate_phdr(host_find_core, NULL);
   host.thread = pthread_self();
+  host.traced = lua_toboolean(L, 2);
   host.seen = host.own = 0;
   host.fired = host.again = false;
   host.left = n;
@@ -234,6 +245,7 @@ static int host_in_new_state(lua_State *L) {
   if (status == LUA_OK && n > 0) {
     lua_pushinteger(L, n);
     lua_replace(L, 1);
+    lua_settop(L, 1);
     host_fail_at(L);
   }
   if (status == LUA_OK) status = lua_pcall(other, 0, 0, 0);
