@@ -565,7 +565,10 @@ static int gather_next(lua_State *L) {
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
   asy_Gather *g = lua_touserdata(L, 1);
-  if (g->unasked == 0) return 0;
+  if (g->unasked == 0) {
+    lua_pushnil(L);
+    return 1;
+  }
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   if (w->loop != g->loop)
@@ -680,7 +683,8 @@ static int gather_k_shield(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
   gather_unlink(g);
   asy_Future *fut = gather_push_future(L, 1);
-  bool inner_cancelled = g->done && fut->state == ASY_CANCELLED;
+  bool first = w->state == ASY_WAIT_WOKEN; /* the end of the awaitable came before a cancellation */
+  bool inner_cancelled = first && fut->state == ASY_CANCELLED;
   if (asy_wait_failed(w)) {
     if (!inner_cancelled) return asy_wait_raise(L, w);
     asy_wait_push_error(
