@@ -1,0 +1,19 @@
+-- SPDX-License-Identifier: MIT
+-- sleepers.lua N: N tasks sleep at the same time, each for a time of its own.
+local asyncio <const>, bench <const> = require "asyncio", require "benchutil"
+local n <const> = tonumber(arg[1])
+
+asyncio.run(function()
+  local sum, delay, sleep, tasks = 0, bench.delays(), asyncio.sleep, {}
+  bench.begin()
+  for i = 1, n do
+    local d = delay()
+    tasks[i] = asyncio.create_task(function()
+      sleep(d)
+      return i
+    end)
+  end
+  local results = asyncio.gather(tasks)
+  for i = 1, n do sum = sum + results[i] end
+  bench.finish(n, sum)
+end)
