@@ -545,12 +545,11 @@ static void group_check_interrupt(lua_State *L, asy_State *S, int n) {
   }
 }
 
-/* All children are done: raise what is to be raised. */
+/* All children are done: raise what is to be raised. The counts are put right before memory is
+ * needed. */
 static int group_finish(lua_State *L, asy_State *S, asy_Group *g) {
-  int n = group_push_errors(L, S, g);
   g->left = true;
   group_pin(L, g, 0);
-  group_check_interrupt(L, S, n);
   if (g->cancelled_parent && asy_task_uncancel(g->parent) == 0) { /* there was no other but ours */
     lua_pushnil(L);
     lua_replace(L, LEAVE_CANCELLED);
@@ -559,14 +558,14 @@ static int group_finish(lua_State *L, asy_State *S, asy_Group *g) {
     lua_pushvalue(L, LEAVE_CANCELLED);
     return lua_error(L);
   }
-  if (n == 0) return 0;
-  asy_error_push(L, S, ASY_EXCEPTION_GROUP, "unhandled errors in a TaskGroup");
-  lua_insert(L, -2);
-  lua_setfield(L, -2, "exceptions");
+  if (g->errors == 0 && lua_isnil(L, LEAVE_ERROR)) return 0;
   if (g->parent->cancels > 0) { /* from outside: raised at the next wait; the count stays */
     asy_task_uncancel(g->parent);
     asy_task_cancel(L, g->parent, 0);
   }
+  asy_error_push(L, S, ASY_EXCEPTION_GROUP, "unhandled errors in a TaskGroup");
+  group_check_interrupt(L, S, group_push_errors(L, S, g));
+  lua_setfield(L, -2, "exceptions");
   return lua_error(L);
 }
 
@@ -593,16 +592,16 @@ static int group_k_leave(lua_State *L, asy_Wait *w) {
   asy_Group *g = w->on;
   asy_list_remove(&w->link);
   if (!asy_wait_failed(w)) return group_wait(L, S, g);
-  asy_wait_push_error(L, w);
-  if (!asy_error_is(L, S, -1, ASY_CANCELLED_ERROR)) { /* a deadlock: nobody can end it */
+  if (w->thrown && !w->must_cancel) { /* a deadlock: nobody can end the children */
     g->left = true;
-    return lua_error(L);
+    return asy_wait_raise(L, w);
   }
   if (g->aborting) {
-    lua_pop(L, 1);
+    w->must_cancel = false; /* taken, and dropped, as in CPython */
   } else {
-    lua_replace(L, LEAVE_CANCELLED);
     group_abort(L, g);
+    asy_wait_push_error(L, w);
+    lua_replace(L, LEAVE_CANCELLED);
   }
   return group_wait(L, S, g);
 }
