@@ -37,15 +37,17 @@ enum Mode { MODE_NONE, MODE_GC_ALLOC, MODE_GC_HOOK };
 static struct Host {
   enum Mode mode;
   bool armed;
-  bool retried;     /* gc-alloc: the last request has just failed, this is the second try */
-  bool collecting;  /* gc-hook: no collection from within one */
-  pthread_t thread; /* the one that counts */
-  long left;        /* fail_at: growing requests until the one that fails; 0: none will */
-  long seen, own;   /* fail_at: growing requests so far, and those of the library itself */
-  bool traced;      /* fail_at: show on stderr where the request was made */
-  bool fired;       /* fail_at: the request has failed */
-  bool again;       /* fail_at: Lua's second try is to fail, too */
-  void *again_ptr;  /* what it will ask for */
+  bool retried;    /* gc-alloc: the last request has just failed, this is the second try */
+  bool collecting; /* gc-hook: no collection from within one */
+  bool learning;   /* host_learn_buffer_caller */
+  const void *buffer_caller; /* where luaL_Buffer calls the allocator */
+  pthread_t thread;          /* the one that counts */
+  long left;                 /* fail_at: growing requests until the one that fails; 0: none will */
+  long seen, own;            /* fail_at: growing requests so far, and those of the library itself */
+  bool traced;               /* fail_at: show on stderr where the request was made */
+  bool fired;                /* fail_at: the request has failed */
+  bool again;                /* fail_at: Lua's second try is to fail, too */
+  void *again_ptr;           /* what it will ask for */
   size_t again_size;
   uintptr_t core_begin, core_end; /* where the library's code lies */
 } host;
@@ -133,8 +135,11 @@ static void *host_alloc(void *ud, void *ptr, size_t old_size, size_t new_size) {
     return NULL;
   }
   bool is_stack = host_is_stack(head, old_size, new_size);
-  bool tries_once = is_stack && head; /* a new stack is an allocation like any other */
-  bool is_core = host_is_core(__builtin_return_address(0));
+  const void *caller = __builtin_return_address(0);
+  if (host.learning && new_size > 0) host.buffer_caller = caller;
+  /* a new stack is an allocation like any other */
+  bool tries_once = (is_stack && head) || caller == host.buffer_caller;
+  bool is_core = host_is_core(caller);
   if (!ptr || new_size > old_size) {
     if (host.mode == MODE_GC_ALLOC && host.armed && !is_core && !tries_once) {
       host.retried = !host.retried;
@@ -218,6 +223,19 @@ static int host_stop(lua_State *L) {
 
 static int host_open_module(lua_State *L);
 
+/* luaL_Buffer asks the allocator itself, at one place of its code, and does not try again. That
+*place
+** is known by the return address once a buffer has grown: it is the last request in here. */
+static void host_learn_buffer_caller(lua_State *L) {
+  luaL_Buffer buffer;
+  luaL_buffinit(L, &buffer);
+  host.learning = true;
+  luaL_prepbuffsize(&buffer, 8 * LUAL_BUFFERSIZE);
+  host.learning = false;
+  luaL_pushresultsize(&buffer, 0);
+  lua_settop(L, 0);
+}
+
 static lua_State *host_new_state(void) {
 #if LUA_VERSION_NUM >= 505
   lua_State *L = lua_newstate(host_alloc, NULL, luaL_makeseed(NULL));
@@ -230,6 +248,7 @@ static lua_State *host_new_state(void) {
   lua_pushcfunction(L, host_open_module);
   lua_setfield(L, -2, "testhost");
   lua_settop(L, 0);
+  if (!host.buffer_caller) host_learn_buffer_caller(L);
   if (host.mode == MODE_GC_HOOK) lua_sethook(L, host_on_count, LUA_MASKCOUNT, 100);
   return L;
 }
