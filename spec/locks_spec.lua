@@ -472,6 +472,41 @@ describe("Lock", function()
     assert.is_false(lock:locked())
   end)
 
+  it_runs("and the others outlive a coroutine that is closed by hand in mid-wait", function()
+    local function wait_for_what_only_it_knows(name, ...)
+      local object <const> = asyncio[name](...)
+      if object.acquire then object:acquire() end
+      if object.wait then object:wait() end
+      if object.acquire then object:acquire() end
+      if object.get then object:get() end
+    end
+    local waits <const> = { { "Lock" }, { "Event" }, { "Semaphore" }, { "Barrier", 2 }, { "Queue" },
+      { "Condition" }, { "PriorityQueue" } }
+    waits[#waits + 1] = {
+      function()
+        local cond <const> = asyncio.Condition()
+        cond:acquire()
+        cond:acquire()
+      end,
+    }
+    for _, wait in ipairs(waits) do
+      local co
+      local function body()
+        co = coroutine.running()
+        if type(wait[1]) == "function" then wait[1]() end
+        wait_for_what_only_it_knows(table.unpack(wait))
+      end
+      for _, fn in ipairs { body, function() asyncio.wrap(body)() end } do
+        local task <const> = spawn(fn)
+        turn()
+        assert.is_true(coroutine.close(co))
+        collectgarbage()
+        task:cancel()
+        assert.error_matches(function() task:await() end, "closed by hand")
+      end
+    end
+  end)
+
   it_runs("serves many, each in its turn", function()
     local lock <const>, n <const>, order <const> = asyncio.Lock(), helper.scale(10000, 10), {}
     local tasks <const> = {}

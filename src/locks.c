@@ -67,10 +67,11 @@ static void locks_free(lua_State *L, asy_Lock *lock) {
 
 static const asy_WaitKind locks_lock_kind = {"lock", NULL};
 
+/* It waits on the object at index 1, which keeps the lock alive. */
 static int locks_park(lua_State *L, asy_Wait *w, asy_Lock *lock, asy_Cont *k) {
   locks_bind_lock(L, lock, w->loop);
   asy_list_append(&lock->waiters, &w->link);
-  return asy_wait_park(L, w, &locks_lock_kind, lock, k);
+  return asy_wait_park(L, w, &locks_lock_kind, lua_touserdata(L, 1), k);
 }
 
 /* The wait for a lock is over: take it, or, when the task was cancelled, see to it that another one
@@ -83,7 +84,7 @@ static bool locks_arrive(asy_Wait *w, asy_Lock *lock) {
 }
 
 static int locks_k_acquire(lua_State *L, asy_Wait *w) {
-  return locks_arrive(w, w->on) ? 1 : asy_wait_raise(L, w);
+  return locks_arrive(w, locks_check_lock(L, asy_state(L))) ? 1 : asy_wait_raise(L, w);
 }
 
 /***
@@ -128,7 +129,8 @@ static int locks_call(lua_State *L) {
 }
 
 static int locks_k_with(lua_State *L, asy_Wait *w) {
-  return locks_arrive(w, w->on) ? locks_call(L) : asy_wait_raise(L, w);
+  asy_Lock *lock = locks_check_lock(L, asy_state(L));
+  return locks_arrive(w, lock) ? locks_call(L) : asy_wait_raise(L, w);
 }
 
 /***

@@ -303,8 +303,8 @@ static const asy_WaitKind queue_put_kind = {"room in a queue", NULL};
 
 static int queue_k_put(lua_State *L, asy_Wait *w);
 
-static int queue_put_or_park(lua_State *L, asy_State *S, asy_Queue *q, asy_Wait *w) {
-  if (queue_add(L, S, q)) return 0;
+static int queue_put_or_park(lua_State *L, asy_Queue *q, asy_Wait *w) {
+  if (queue_add(L, w->loop->S, q)) return 0;
   asy_waiters_bind(L, 1, &q->loop, w->loop);
   asy_list_append(&q->putters, &w->link);
   return asy_wait_park(L, w, &queue_put_kind, q, queue_k_put);
@@ -325,7 +325,7 @@ static int queue_k_put(lua_State *L, asy_Wait *w) {
     if (lua_toboolean(L, 3)) return 0;
     lua_settop(L, 2);
   }
-  return queue_put_or_park(L, asy_state(L), q, w);
+  return queue_put_or_park(L, q, w);
 }
 
 /***
@@ -352,7 +352,7 @@ static int queue_put(lua_State *L) {
   luaL_checkany(L, 2);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
-  return queue_put_or_park(L, S, q, w);
+  return queue_put_or_park(L, q, w);
 }
 
 /***
@@ -387,11 +387,11 @@ static const asy_WaitKind queue_get_kind = {"item of a queue", NULL};
 static int queue_k_next(lua_State *L, asy_Wait *w);
 
 /* k is the continuation of get, or of the iterator, which ends where get raises QueueShutDown. */
-static int queue_get_or_park(lua_State *L, asy_State *S, asy_Queue *q, asy_Wait *w, asy_Cont *k) {
+static int queue_get_or_park(lua_State *L, asy_Queue *q, asy_Wait *w, asy_Cont *k) {
   if (queue_take(L, q)) return 1;
   if (q->is_shut) {
     if (k == queue_k_next) return 0;
-    return asy_error_raise(L, S, ASY_QUEUE_SHUT_DOWN, "the queue is shut down");
+    return asy_error_raise(L, w->loop->S, ASY_QUEUE_SHUT_DOWN, "the queue is shut down");
   }
   asy_waiters_bind(L, 1, &q->loop, w->loop);
   asy_list_append(&q->getters, &w->link);
@@ -413,7 +413,7 @@ static int queue_get_again(lua_State *L, asy_Wait *w, asy_Cont *k) {
     if (lua_toboolean(L, 3)) return 1;
     lua_settop(L, 1);
   }
-  return queue_get_or_park(L, asy_state(L), q, w, k);
+  return queue_get_or_park(L, q, w, k);
 }
 
 static int queue_k_get(lua_State *L, asy_Wait *w) {
@@ -445,7 +445,7 @@ static int queue_get(lua_State *L) {
   asy_Queue *q = queue_check(L, S);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
-  return queue_get_or_park(L, S, q, w, queue_k_get);
+  return queue_get_or_park(L, q, w, queue_k_get);
 }
 
 /***
@@ -479,7 +479,7 @@ static int queue_next(lua_State *L) {
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 0);
   lua_pushvalue(L, lua_upvalueindex(2));
-  return queue_get_or_park(L, S, lua_touserdata(L, 1), w, queue_k_next);
+  return queue_get_or_park(L, lua_touserdata(L, 1), w, queue_k_next);
 }
 
 /***
