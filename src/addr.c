@@ -165,7 +165,7 @@ static bool addr_cancel(lua_State *L, asy_Wait *w, int msg) {
   return asy_wait_cancel(L, w, msg);
 }
 
-static const asy_WaitKind addr_wait = {"name lookup", addr_cancel};
+static const asy_WaitKind addr_wait = {"name lookup", addr_cancel, false};
 
 static addr_Request *addr_request_new(lua_State *L, asy_Loop *loop, const char *op) {
   addr_Request *r = asy_malloc(sizeof *r);

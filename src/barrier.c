@@ -35,7 +35,7 @@ static int barrier_raise(lua_State *L, const char *message) {
 
 /* ---- wait */
 
-static const asy_WaitKind barrier_kind = {"barrier", NULL};
+static const asy_WaitKind barrier_kind = {"barrier", NULL, true};
 
 static int barrier_park(lua_State *L, asy_Wait *w, asy_Barrier *barrier, asy_Cont *k) {
   asy_list_append(&barrier->waiters.parked, &w->link);

@@ -118,6 +118,7 @@ struct asy_State {
   asy_Loop *current;    /* the loop of set_event_loop (also in ASY_SLOT_LOOP), or NULL; loop.c */
   asy_Wait *waiter;     /* the wait record of the task that is being executed, or NULL; wait.c */
   lua_State *innermost; /* the one thread in which that task may wait now, or NULL; wait.c */
+  lua_State *blocked;   /* innermost is NULL: the thread that entered a coroutine where it may not wait itself; wait.c */
   asy_Loop *callback;   /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK), or NULL; handle.c */
   const char *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
   int (*toplevel)(lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
@@ -157,7 +158,7 @@ typedef struct asy_Thread {
   lua_Integer slot; /* its place in ASY_LOOP_THREADS */
 } asy_Thread;
 
-#define ASY_POOL_SIZE 256
+#define ASY_POOL_SIZE 1024
 
 /* Something that must be shut down when its loop closes: an open libuv handle, as a rule. Embedded in what it belongs to. */
 typedef struct asy_Closer {
@@ -178,10 +179,10 @@ struct asy_Loop {
   asy_List unseen;       /* asy_Failure.link: errors of futures that nobody has looked at; future.c */
   asy_List resources;    /* asy_Closer: what must be shut down with the loop; resource.c */
   asy_Slots thread_slots, timer_slots; /* of ASY_LOOP_THREADS and ASY_LOOP_TASKS; of ASY_LOOP_TIMERS */
-  asy_Thread pool[ASY_POOL_SIZE]; /* threads to be used again; task.c */
+  asy_Thread *pool;      /* threads to be used again: room for ASY_POOL_SIZE; NULL before the first; task.c */
   int pool_count;
   double now;            /* the virtual clock's time; timer.c */
-  uint64_t polled_at;    /* uv_hrtime of the last poll; loop.c */
+  uint64_t polled_at;    /* asy_sys_tick of the last poll; loop.c */
   int run_since_poll;    /* entries since then; loop.c */
   double slow_callback;  /* seconds; debug mode reports what takes longer */
   int cancel_depth;      /* nested walks of cancel() down the chain of waits; task.c */
@@ -222,6 +223,9 @@ static inline void asy_shelf_set(lua_State *L, lua_State *shelf, int slot) {
   lua_xmove(L, shelf, 1);
   lua_replace(shelf, slot);
 }
+
+/* Where Lua's xpcall and asyncio's keep the function that they call; their message handler lies at 2. */
+#define ASY_PLACE_IN_XPCALL 4
 
 /* Make a C function known that calls another one protected (lua_pcallk), whose function lies at stack index `place`: see
  * asy_wait_unwinds. [-0, +0, -] */

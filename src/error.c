@@ -410,6 +410,6 @@ void asy_error_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {
     {"is", error_is}, {"pcall", error_pcall}, {"xpcall", error_xpcall}, {NULL, NULL}};
   asy_add_protector(S, error_pcall, 2);
-  asy_add_protector(S, error_xpcall, 4);
+  asy_add_protector(S, error_xpcall, ASY_PLACE_IN_XPCALL);
   asy_set_functions(L, S, functions);
 }

@@ -318,18 +318,14 @@ static void flow_read_stop(asy_Stream *s) {
 
 void asy_flow_hand_on(asy_Stream *s) {
   asy_Link *link = asy_list_first(&s->readers);
-  if (link && (s->input.buffer.count >= s->need || s->eof || s->read_error || s->closing))
-    flow_wake(link, 0);
+  if (link && asy_flow_is_ready(s)) flow_wake(link, 0);
 }
 
 /* Bytes have come. Past the limit reading stops, unless somebody waits for more. */
 static void flow_received(asy_Stream *s) {
-  if (s->input.buffer.count > 2 * s->limit) {
-    asy_Link *link = asy_list_first(&s->readers);
-    bool more =
-        link && flow_wait_of(link)->state == ASY_WAIT_PARKED && s->input.buffer.count < s->need;
-    if (!more) flow_read_stop(s);
-  }
+  size_t count = s->input.buffer.count;
+  bool more = !asy_list_is_empty(&s->readers) && count < s->need;
+  if (count > 2 * s->limit && !more) flow_read_stop(s);
   asy_flow_hand_on(s);
 }
 

@@ -160,8 +160,14 @@ ASY_FUNC int asy_flow_accept(asy_Stream *s, asy_Stream **out);
 /* Begin to read, if that has not been done. 0 or a libuv code. */
 ASY_FUNC int asy_flow_read_start(asy_Stream *s);
 
-/* Somebody is about to wait for so many bytes of input, or its end. 0 or a libuv code. */
+/* The wait that was just linked into `readers` is for so many bytes of input, or its end. 0 or a libuv
+ * code. There may be enough at once (asy_flow_is_ready): a carrier may have had them. */
 ASY_FUNC int asy_flow_need(asy_Stream *s, size_t need);
+
+/* Is there what the first of `readers` waits for, or will it never come? */
+static inline bool asy_flow_is_ready(const asy_Stream *s) {
+  return s->input.buffer.count >= s->need || s->eof || s->read_error || s->closing;
+}
 
 /* So many bytes of input have been read; reading goes on if it had stopped and the input is within
  * its limit again. */

@@ -223,8 +223,8 @@ static bool future_cancel_wait(lua_State *L, asy_Wait *w, int msg) {
   return hit;
 }
 
-static const asy_WaitKind future_wait = {"future", future_cancel_wait};
-static const asy_WaitKind future_self_wait = {"itself", NULL};
+static const asy_WaitKind future_wait = {"future", future_cancel_wait, false};
+static const asy_WaitKind future_self_wait = {"itself", NULL, false};
 
 bool asy_future_awaited(const asy_Wait *w) {
   return w->kind == &future_wait;

@@ -296,7 +296,7 @@ static bool gather_cancel(lua_State *L, asy_Wait *w, int msg) {
   return taken;
 }
 
-static const asy_WaitKind gather_waiting = {"gather", gather_cancel};
+static const asy_WaitKind gather_waiting = {"gather", gather_cancel, false};
 
 /* Push the error that ends the gather. */
 static void gather_push_error(lua_State *L, asy_State *S, asy_Gather *g) {
@@ -438,7 +438,7 @@ static void gather_listen(lua_State *L, asy_Gather *g, const double *timeout) {
     asy_future_add(g->children[i].fut, &g->children[i].entry);
 }
 
-static const asy_WaitKind gather_wait_waiting = {"tasks (wait)", NULL};
+static const asy_WaitKind gather_wait_waiting = {"tasks (wait)", NULL, false};
 
 static int gather_k_wait(lua_State *L, asy_Wait *w) {
   asy_Gather *g = w->on;
@@ -529,7 +529,7 @@ static void gather_run_late(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
     gather_wake(g, true);
 }
 
-static const asy_WaitKind gather_next_waiting = {"the next completed task", NULL};
+static const asy_WaitKind gather_next_waiting = {"the next completed task", NULL, false};
 
 static int gather_k_next(lua_State *L, asy_Wait *w);
 
@@ -622,8 +622,8 @@ static void gather_run_one(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   gather_wake(g, false);
 }
 
-static const asy_WaitKind gather_cancelled_waiting = {"a cancelled task (wait_for)", NULL};
-static const asy_WaitKind gather_shield_waiting = {"shielded task", NULL};
+static const asy_WaitKind gather_cancelled_waiting = {"a cancelled task (wait_for)", NULL, false};
+static const asy_WaitKind gather_shield_waiting = {"shielded task", NULL, false};
 
 static int gather_k_wait_for(lua_State *L, asy_Wait *w) {
   asy_Gather *g = w->on;

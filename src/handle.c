@@ -301,11 +301,12 @@ static void sleep_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
   asy_ready_append(loop, &w->entry);
 }
 
-static const asy_WaitKind sleep_wait = {"timer", NULL};
-static const asy_WaitKind sleep_zero_wait = {"its next turn", NULL};
+static const asy_WaitKind sleep_wait = {"timer", NULL, false};
+static const asy_WaitKind sleep_zero_wait = {"its next turn", NULL, false};
 
 static int sleep_k(lua_State *L, asy_Wait *w) {
   if (asy_wait_failed(w)) return asy_wait_raise(L, w);
+  if (lua_gettop(L) < 2) return 0;
   lua_settop(L, 2);
   return 1;
 }
@@ -327,7 +328,6 @@ static int sleep_call(lua_State *L) {
   double delay = asy_check_seconds(L, 1);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
-  lua_settop(L, 2);
   if (delay > 0) {
     asy_timer_reserve(L, w->loop);
     asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + delay, sleep_due);

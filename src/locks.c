@@ -65,7 +65,7 @@ static void locks_free(lua_State *L, asy_Lock *lock) {
   locks_wake_first(lock);
 }
 
-static const asy_WaitKind locks_lock_kind = {"lock", NULL};
+static const asy_WaitKind locks_lock_kind = {"lock", NULL, true};
 
 /* It waits on the object at index 1, which keeps the lock alive. */
 static int locks_park(lua_State *L, asy_Wait *w, asy_Lock *lock, asy_Cont *k) {
@@ -240,7 +240,7 @@ static asy_Event *locks_check_event(lua_State *L) {
   return asy_type_check(L, asy_state(L), 1, ASY_SLOT_EVENT);
 }
 
-static const asy_WaitKind locks_event_kind = {"event", NULL};
+static const asy_WaitKind locks_event_kind = {"event", NULL, true};
 
 static int locks_event_k_wait(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
@@ -367,8 +367,8 @@ static asy_Condition *locks_check_condition(lua_State *L) {
   return asy_type_check(L, asy_state(L), LOCKS_CONDITION, ASY_SLOT_CONDITION);
 }
 
-static const asy_WaitKind locks_notify_kind = {"condition", NULL};
-static const asy_WaitKind locks_relock_kind = {"lock of a condition", NULL};
+static const asy_WaitKind locks_notify_kind = {"condition", NULL, true};
+static const asy_WaitKind locks_relock_kind = {"lock of a condition", NULL, true};
 
 static int locks_push_error(lua_State *L) {
   asy_wait_push_error(L, lua_touserdata(L, 1));

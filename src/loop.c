@@ -14,8 +14,10 @@
 #include "error.h"
 #include "interrupt.h"
 #include "pin.h"
+#include "sys.h"
 
-/* While something is ready the poll is left out until so many entries have run, or so much time has passed. */
+/* While something is ready the poll is left out until so many entries have run, or so much time has passed (at the next tick of
+ * the system's coarse clock: reading the fine one each turn would cost more than the turn of a small program). */
 #define LOOP_POLL_ENTRIES 64
 #define LOOP_POLL_NANOSECONDS 1000000u
 
@@ -99,7 +101,7 @@ static void loop_arm(asy_Backend *backend, double seconds) {
 
 static void loop_uv_run(asy_Loop *loop, uv_run_mode mode) {
   uv_run(loop->backend->uv, mode);
-  loop->polled_at = uv_hrtime();
+  loop->polled_at = asy_sys_tick();
   loop->run_since_poll = 0;
 }
 
@@ -118,7 +120,7 @@ static void loop_poll_virtual(asy_Loop *loop) {
 /* Let libuv look for I/O; sleep until the first timer if nothing is ready. */
 static void loop_poll(asy_Loop *loop) {
   if (!asy_list_is_empty(&loop->ready) || loop->stopping) {
-    if (loop->run_since_poll >= LOOP_POLL_ENTRIES || uv_hrtime() - loop->polled_at > LOOP_POLL_NANOSECONDS)
+    if (loop->run_since_poll >= LOOP_POLL_ENTRIES || asy_sys_tick() - loop->polled_at >= LOOP_POLL_NANOSECONDS)
       loop_uv_run(loop, UV_RUN_NOWAIT);
     return;
   }
@@ -458,8 +460,11 @@ static void loop_release(asy_Loop *loop) {
   while (asy_list_take(&loop->tasks)) continue;
   while (asy_list_take(&loop->unseen)) continue;
   while ((node = asy_heap_top(&loop->timers)) != NULL) asy_heap_remove(&loop->timers, node);
-  asy_alloc(loop->S, loop->timers.items, loop->timers.size * sizeof(asy_HeapItem), 0);
+  if (loop->timers.items) asy_alloc(loop->S, loop->timers.items, loop->timers.size * sizeof(asy_HeapItem), 0);
   memset(&loop->timers, 0, sizeof loop->timers);
+  if (loop->pool) asy_alloc(loop->S, loop->pool, ASY_POOL_SIZE * sizeof *loop->pool, 0);
+  loop->pool = NULL;
+  loop->pool_count = 0;
 }
 
 /* Debug mode: a pending task is about to be closed. */

@@ -299,7 +299,7 @@ static bool queue_protect(lua_State *L, lua_CFunction step) {
 
 /* ---- put */
 
-static const asy_WaitKind queue_put_kind = {"room in a queue", NULL};
+static const asy_WaitKind queue_put_kind = {"room in a queue", NULL, true};
 
 static int queue_k_put(lua_State *L, asy_Wait *w);
 
@@ -382,7 +382,7 @@ static int queue_put_nowait(lua_State *L) {
 
 /* ---- get */
 
-static const asy_WaitKind queue_get_kind = {"item of a queue", NULL};
+static const asy_WaitKind queue_get_kind = {"item of a queue", NULL, true};
 
 static int queue_k_next(lua_State *L, asy_Wait *w);
 
@@ -510,7 +510,7 @@ static int queue_iter(lua_State *L) {
 
 /* ---- join */
 
-static const asy_WaitKind queue_join_kind = {"tasks of a queue", NULL};
+static const asy_WaitKind queue_join_kind = {"tasks of a queue", NULL, true};
 
 static int queue_k_join(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);

@@ -16,8 +16,8 @@
 
 #define READER_ALL ((size_t)-1) /* asy_Stream.need: nothing but the end is enough */
 
-static const asy_WaitKind reader_wait = {"data from a stream", NULL};
-static const asy_WaitKind reader_recv_wait = {"data from a socket", NULL};
+static const asy_WaitKind reader_wait = {"data from a stream", NULL, true};
+static const asy_WaitKind reader_recv_wait = {"data from a socket", NULL, true};
 
 /* ---- what all have in common */
 
@@ -32,11 +32,17 @@ static void reader_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Wait *w,
   if (!both_recv) luaL_error(L, "%s: another task is reading from this stream", op);
 }
 
-static int reader_park(lua_State *L, asy_Wait *w, asy_Stream *s, size_t need, asy_Cont *k) {
-  int err = asy_flow_need(s, need);
-  if (err) asy_flow_raise(L, w->loop->S, s, err, "read");
+typedef int reader_Try(lua_State *L, asy_Wait *w, asy_Stream *s);
+
+/* Wait for so many bytes in all; k, like the caller, is to try. */
+static int reader_park(lua_State *L, asy_Wait *w, asy_Stream *s, size_t need, reader_Try *retry,
+                       asy_Cont *k) {
   asy_list_append(&s->readers, &w->link);
-  return asy_wait_park(L, w, &reader_wait, lua_touserdata(L, 1), k);
+  int err = asy_flow_need(s, need);
+  if (!err && !asy_flow_is_ready(s))
+    return asy_wait_park(L, w, &reader_wait, lua_touserdata(L, 1), k);
+  asy_list_remove(&w->link);
+  return err ? asy_flow_raise(L, w->loop->S, s, err, "read") : retry(L, w, s);
 }
 
 /* Nothing more will come, for another reason than the end of the stream: raise it. */
@@ -69,7 +75,7 @@ static int reader_try_some(lua_State *L, asy_Wait *w, asy_Stream *s) {
     return 1;
   }
   reader_check_failed(L, w->loop->S, s, "read");
-  return reader_park(L, w, s, 1, reader_k_some);
+  return reader_park(L, w, s, 1, reader_try_some, reader_k_some);
 }
 
 static int reader_k_some(lua_State *L, asy_Wait *w) {
@@ -89,7 +95,7 @@ static int reader_try_all(lua_State *L, asy_Wait *w, asy_Stream *s) {
     return 1;
   }
   reader_check_failed(L, w->loop->S, s, "read");
-  return reader_park(L, w, s, READER_ALL, reader_k_all);
+  return reader_park(L, w, s, READER_ALL, reader_try_all, reader_k_all);
 }
 
 static int reader_k_all(lua_State *L, asy_Wait *w) {
@@ -127,7 +133,7 @@ static int reader_try_exactly(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->input.buffer.count >= n) return reader_push(L, s, n);
   if (s->eof) return reader_raise_incomplete(L, w->loop->S, s, (lua_Integer)n);
   reader_check_failed(L, w->loop->S, s, "readexactly");
-  return reader_park(L, w, s, n, reader_k_exactly);
+  return reader_park(L, w, s, n, reader_try_exactly, reader_k_exactly);
 }
 
 static int reader_k_exactly(lua_State *L, asy_Wait *w) {
@@ -224,7 +230,7 @@ static int reader_try_until(lua_State *L, asy_Wait *w, asy_Stream *s) {
   case READER_MORE: break;
   }
   reader_check_failed(L, w->loop->S, s, "readuntil");
-  return reader_park(L, w, s, s->input.buffer.count + 1, reader_k_until);
+  return reader_park(L, w, s, s->input.buffer.count + 1, reader_try_until, reader_k_until);
 }
 
 static int reader_k_until(lua_State *L, asy_Wait *w) {
@@ -308,7 +314,7 @@ static int reader_try_line(lua_State *L, asy_Wait *w, asy_Stream *s) {
   case READER_MORE: break;
   }
   reader_check_failed(L, w->loop->S, s, "readline");
-  return reader_park(L, w, s, s->input.buffer.count + 1, reader_k_line);
+  return reader_park(L, w, s, s->input.buffer.count + 1, reader_try_line, reader_k_line);
 }
 
 static int reader_k_line(lua_State *L, asy_Wait *w) {
@@ -472,10 +478,12 @@ static int reader_try_recv(lua_State *L, asy_Wait *w, asy_Stream *s, bool again)
     return 1;
   }
   if (!count) reader_check_failed(L, w->loop->S, s, "recv");
-  int err = asy_flow_need(s, 1);
-  if (err) asy_flow_raise(L, w->loop->S, s, err, "recv");
   (again ? asy_list_prepend : asy_list_append)(&s->readers, &w->link);
-  return asy_wait_park(L, w, &reader_recv_wait, lua_touserdata(L, 1), reader_k_recv);
+  int err = asy_flow_need(s, 1);
+  if (!err && (!alone || !asy_flow_is_ready(s)))
+    return asy_wait_park(L, w, &reader_recv_wait, lua_touserdata(L, 1), reader_k_recv);
+  asy_list_remove(&w->link);
+  return err ? asy_flow_raise(L, w->loop->S, s, err, "recv") : reader_try_recv(L, w, s, again);
 }
 
 /* The next one in the queue is woken first, so that he has his turn even if this one fails; if

@@ -569,7 +569,7 @@ static int group_finish(lua_State *L, asy_State *S, asy_Group *g) {
   return lua_error(L);
 }
 
-static const asy_WaitKind group_waiting = {"the tasks of a TaskGroup", NULL};
+static const asy_WaitKind group_waiting = {"the tasks of a TaskGroup", NULL, false};
 
 static int group_k_leave(lua_State *L, asy_Wait *w);
 

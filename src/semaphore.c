@@ -43,7 +43,7 @@ static bool semaphore_try(asy_Semaphore *sem) {
 
 /* ---- acquire and with */
 
-static const asy_WaitKind semaphore_kind = {"semaphore", NULL};
+static const asy_WaitKind semaphore_kind = {"semaphore", NULL, true};
 
 static int semaphore_park(lua_State *L, asy_Wait *w, asy_Semaphore *sem, asy_Cont *k) {
   asy_waiters_bind(L, 1, &sem->loop, w->loop);

@@ -313,7 +313,7 @@ static asy_Wait *server_begin(lua_State *L, asy_State *S, server_Server *server)
   return w;
 }
 
-static const asy_WaitKind server_forever_wait = {"connections, as a server", NULL};
+static const asy_WaitKind server_forever_wait = {"connections, as a server", NULL, true};
 
 static int server_k_forever(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
@@ -351,7 +351,7 @@ static int server_serve_forever(lua_State *L) {
   return asy_wait_park(L, w, &server_forever_wait, server, server_k_forever);
 }
 
-static const asy_WaitKind server_closed_wait = {"a server to be closed", NULL};
+static const asy_WaitKind server_closed_wait = {"a server to be closed", NULL, false};
 
 static int server_k_wait_closed(lua_State *L, asy_Wait *w);
 

@@ -206,8 +206,8 @@ static int socket_getsockopt(lua_State *L) {
 
 int asy_socket_name(const asy_Stream *s, asy_Address *address) {
   struct sockaddr_storage sa;
-  if (s->carrier) return UV_ENOTSOCK;
-  int err = asy_flow_is_closed(s) ? UV_EBADF : asy_sys_getsockname(s->fd, &sa);
+  if (asy_flow_is_closed(s)) return UV_EBADF;
+  int err = s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &sa);
   if (!err) asy_address_set(address, (struct sockaddr *)&sa);
   return err;
 }
@@ -376,7 +376,7 @@ static int socket_listen(lua_State *L) {
 
 /* ---- accept */
 
-static const asy_WaitKind socket_accept_wait = {"a connection", NULL};
+static const asy_WaitKind socket_accept_wait = {"a connection", NULL, true};
 
 asy_Stream *asy_socket_push_accepted(lua_State *L, asy_State *S, asy_Stream *listener) {
   asy_flow_box(L, S);
@@ -483,7 +483,7 @@ static int socket_sock_accept(lua_State *L) {
 
 /* ---- connect */
 
-static const asy_WaitKind socket_connect_wait = {"a socket to connect", asy_flow_cancel_connect};
+static const asy_WaitKind socket_connect_wait = {"a socket to connect", asy_flow_cancel_connect, false};
 
 static int socket_k_connect(lua_State *L, asy_Wait *w) {
   int status = w->status;

@@ -49,7 +49,7 @@ static void state_add_protectors(lua_State *L, asy_State *S) {
   lua_getglobal(L, "pcall");
   if (lua_iscfunction(L, -1)) asy_add_protector(S, lua_tocfunction(L, -1), 2);
   lua_getglobal(L, "xpcall");
-  if (lua_iscfunction(L, -1)) asy_add_protector(S, lua_tocfunction(L, -1), 4);
+  if (lua_iscfunction(L, -1)) asy_add_protector(S, lua_tocfunction(L, -1), ASY_PLACE_IN_XPCALL);
   lua_pop(L, 2);
 }
 
@@ -117,7 +117,9 @@ void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot) {
 /* ---- arguments */
 
 double asy_check_seconds(lua_State *L, int arg) {
-  double s = luaL_checknumber(L, arg);
+  int is_number;
+  double s = lua_tonumberx(L, arg, &is_number);
+  if (ASY_UNLIKELY(!is_number)) luaL_checknumber(L, arg);
   luaL_argcheck(L, !isnan(s), arg, "number of seconds expected, got NaN");
   return s;
 }

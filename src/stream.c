@@ -41,7 +41,7 @@ static int stream_failed(lua_State *L, asy_Wait *w, int code, const char *op,
   return stream_try_next(L, w);
 }
 
-static const asy_WaitKind stream_connect_wait = {"a connection to open", asy_flow_cancel_connect};
+static const asy_WaitKind stream_connect_wait = {"a connection to open", asy_flow_cancel_connect, false};
 
 static bool stream_parse_entry(lua_State *L, struct sockaddr_storage *sa) {
   if (lua_rawgeti(L, STREAM_LIST, lua_tointeger(L, STREAM_INDEX)) == LUA_TNIL) {
@@ -240,7 +240,7 @@ static int stream_is_closing(lua_State *L) {
   return 1;
 }
 
-static const asy_WaitKind stream_closed_wait = {"a stream to be closed", NULL};
+static const asy_WaitKind stream_closed_wait = {"a stream to be closed", NULL, false};
 
 static int stream_k_wait_closed(lua_State *L, asy_Wait *w);
 

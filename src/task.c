@@ -114,7 +114,8 @@ static asy_Thread task_take_thread(lua_State *L, asy_Loop *loop) {
 }
 
 static void task_give_back(asy_Loop *loop, asy_Thread thread, bool reusable) {
-  if (reusable && loop->pool_count < ASY_POOL_SIZE)
+  if (reusable && !loop->pool) loop->pool = asy_alloc(loop->S, NULL, 0, ASY_POOL_SIZE * sizeof thread);
+  if (reusable && loop->pool && loop->pool_count < ASY_POOL_SIZE)
     loop->pool[loop->pool_count++] = thread;
   else
     asy_slots_remove(loop, ASY_LOOP_THREADS, &loop->thread_slots, thread.slot);

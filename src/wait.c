@@ -2,8 +2,8 @@
 /* wait.c - suspending, waking and resuming: the only lua_yieldk and lua_resume of the library. The contract is in wait.h.
  *
  * Invariants. A record in state PARKED is on at least one list or in the heap (what will wake it), and its thread is
- * suspended in asy_wait_park. In state WOKEN, CANCELLED or YIELDED its entry is in the ready queue. A thread that waits has the
- * sentinel on top of its stack until it is resumed. */
+ * suspended in asy_wait_park. In state WOKEN, CANCELLED or YIELDED its entry is in the ready queue. A coroutine through
+ * which a task waits has the sentinel on top of its stack until it is resumed; the task's own thread yields nothing. */
 #include "wait.h"
 
 #include <string.h>
@@ -181,28 +181,7 @@ int asy_wait_raise(lua_State *L, asy_Wait *w) {
   return lua_error(L);
 }
 
-/* ---- parking */
-
-/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended. */
-static int wait_refuse(lua_State *L, lua_KContext ctx, lua_KFunction k) {
-  luaL_checkstack(L, 2, NULL);
-  lua_pushnil(L);
-  lua_pushliteral(L, "cannot resume by hand: it waits in an asyncio task");
-  return lua_yieldk(L, 2, ctx, k);
-}
-
-static int wait_k(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  asy_Wait *w = (asy_Wait *)ctx;
-  if (!w->armed || w->parked != L) {
-    if (w->parked != L || w->state == ASY_WAIT_NONE) return luaL_error(L, "the task that waited here has ended");
-    return wait_refuse(L, ctx, wait_k);
-  }
-  w->armed = false;
-  w->kind = NULL;
-  lua_settop(L, w->top);
-  return w->k(L, w);
-}
+/* ---- what a task waits for stays alive */
 
 static void wait_push_task(lua_State *L, asy_Wait *w) {
   lua_rawgeti(w->loop->shelf, ASY_LOOP_TASKS, w->slot);
@@ -225,6 +204,15 @@ static void wait_keep(lua_State *L, asy_Wait *w, const void *on) {
   lua_pushvalue(L, i);
   lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
   lua_pop(L, 1);
+  w->kept = on;
+}
+
+static void wait_let_go(lua_State *L, asy_Wait *w) {
+  wait_push_task(L, w);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
+  lua_pop(L, 1);
+  w->kept = NULL;
 }
 
 void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
@@ -233,13 +221,33 @@ void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
   lua_remove(L, -2);
 }
 
-/* Set up the record and push what is yielded. */
-static void wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
-  w->top = lua_gettop(L);
-  if (!lua_checkstack(L, 3)) {
-    asy_wait_drop(w);
-    luaL_error(L, "stack overflow");
+/* ---- parking */
+
+/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended. */
+static int wait_refuse(lua_State *L, lua_KContext ctx, lua_KFunction k) {
+  luaL_checkstack(L, 2, NULL);
+  lua_pushnil(L);
+  lua_pushliteral(L, "cannot resume by hand: it waits in an asyncio task");
+  return lua_yieldk(L, 2, ctx, k);
+}
+
+static int wait_k(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  asy_Wait *w = (asy_Wait *)ctx;
+  if (!w->armed || w->parked != L) {
+    if (w->parked != L || w->state == ASY_WAIT_NONE) return luaL_error(L, "the task that waited here has ended");
+    return wait_refuse(L, ctx, wait_k);
   }
+  w->armed = false;
+  if (w->kept && !w->kind->sticky) wait_let_go(L, w);
+  w->kind = NULL;
+  if (ASY_UNLIKELY(lua_gettop(L) != w->top)) lua_settop(L, w->top); /* somebody has resumed it by hand before */
+  return w->k(L, w);
+}
+
+/* Set up the record; returns how many values are to be yielded. */
+static int wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
+  w->top = lua_gettop(L);
   w->kind = kind;
   w->on = on;
   w->k = k;
@@ -248,20 +256,21 @@ static void wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void 
   w->status = 0;
   w->state = ASY_WAIT_PARKED;
   w->parking = true;
-  if (on) wait_keep(L, w, on);
-  if (L != w->co) wait_push_task(L, w); /* an inner coroutine may outlive the task: keep the record */
+  if (on && on != w->kept) wait_keep(L, w, on);
+  if (L == w->co) return 0;
+  wait_push_task(L, w); /* an inner coroutine may outlive the task: keep the record */
   wait_push_sentinel(L);
+  return 1;
 }
 
 int asy_wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
-  wait_park(L, w, kind, on, k);
-  return lua_yieldk(L, 1, (lua_KContext)w, wait_k);
+  return lua_yieldk(L, wait_park(L, w, kind, on, k), (lua_KContext)w, wait_k);
 }
 
 int asy_wait_park_ready(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, asy_Cont *k) {
-  wait_park(L, w, kind, NULL, k);
+  int n = wait_park(L, w, kind, NULL, k);
   asy_wait_wake(w);
-  return lua_yieldk(L, 1, (lua_KContext)w, wait_k);
+  return lua_yieldk(L, n, (lua_KContext)w, wait_k);
 }
 
 /* ---- the step of a task */
@@ -284,7 +293,7 @@ asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
   asy_Wait *waiter = S->waiter;
   lua_State *innermost = S->innermost;
   asy_Loop *callback = S->callback;
-  if (!wait_is_resumable(w)) {
+  if (ASY_UNLIKELY(!wait_is_resumable(w))) {
     asy_wait_drop(w);
     lua_settop(co, 0);
     lua_pushliteral(co, "the task's coroutine was closed by hand");
@@ -293,10 +302,10 @@ asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
   if (w->state == ASY_WAIT_YIELDED) {
     w->state = ASY_WAIT_NONE;
     if (w->must_cancel || w->bad_yield) wait_set_hook(w);
-  } else {
-    w->armed = w->state != ASY_WAIT_NONE;
+  } else if (w->state != ASY_WAIT_NONE) {
+    w->armed = true;
+    if (w->parked != co && asy_wait_passes(co)) lua_pop(co, 1);
   }
-  if (w->base && asy_wait_passes(co)) lua_pop(co, 1);
   S->waiter = w;
   S->innermost = co;
   S->callback = NULL;
@@ -304,12 +313,12 @@ asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
   S->waiter = waiter;
   S->innermost = innermost;
   S->callback = callback;
-  wait_restore_hook(w);
+  if (ASY_UNLIKELY(w->hooked)) wait_restore_hook(w);
   if (status == LUA_OK) return ASY_STEP_ENDED;
   if (status != LUA_YIELD) return ASY_STEP_DEAD;
-  bool waits = w->parking && asy_wait_passes(co);
+  bool waits = w->parking && (w->parked == co || asy_wait_passes(co));
   w->parking = false;
-  if (waits) return ASY_STEP_WAITS; /* the sentinel stays, to be seen by asy_wait_passes */
+  if (waits) return ASY_STEP_WAITS; /* a sentinel stays, to be seen by asy_wait_passes */
   lua_pop(co, count);
   return count == 0 ? ASY_STEP_YIELDED : ASY_STEP_BAD;
 }
@@ -319,11 +328,13 @@ asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
 static int wait_pass_k(lua_State *L, int status, lua_KContext ctx);
 
 static int wait_pass(lua_State *L, asy_State *S, lua_State *co, int nargs, asy_PassCont *k) {
-  lua_State *outer = S->innermost;
+  lua_State *outer = S->innermost, *blocked = S->blocked;
   int count;
   S->innermost = outer == L && lua_isyieldable(L) ? co : NULL;
+  if (outer == L && !S->innermost) S->blocked = L;
   int status = lua_resume(co, L, nargs, &count);
   S->innermost = outer;
+  S->blocked = blocked;
   if (status == LUA_YIELD && S->waiter && S->waiter->parking && asy_wait_passes(co)) {
     wait_push_sentinel(L);
     return lua_yieldk(L, 1, (lua_KContext)k, wait_pass_k);
@@ -352,19 +363,22 @@ int asy_wait_resume(lua_State *L, int nargs, asy_PassCont *k) {
 
 /* ---- is an error on its way? */
 
+/* The slot of the called function in the frame of a function that calls protected, or 0. */
+static int wait_protected_place(const asy_State *S, lua_CFunction f) {
+  for (size_t i = 0; f && i < sizeof S->protectors / sizeof *S->protectors; i++)
+    if (S->protectors[i].f == f) return S->protectors[i].place;
+  return 0;
+}
+
 /* While an error unwinds to a protected call, __close handlers are called from the frame of that call, with the place of its function
  * among its temporary values; as long as the function itself runs, that place belongs to the function's own frame. */
 static bool wait_frame_unwinds(lua_State *co, lua_Debug *ar, const asy_State *S) {
   lua_getinfo(co, "f", ar);
-  lua_CFunction f = lua_tocfunction(co, -1);
+  int place = wait_protected_place(S, lua_tocfunction(co, -1));
   lua_pop(co, 1);
-  for (size_t i = 0; f && i < sizeof S->protectors / sizeof *S->protectors; i++) {
-    if (S->protectors[i].f != f) continue;
-    if (!lua_getlocal(co, ar, S->protectors[i].place)) return false;
-    lua_pop(co, 1);
-    return true;
-  }
-  return false;
+  if (!place || !lua_getlocal(co, ar, place)) return false;
+  lua_pop(co, 1);
+  return true;
 }
 
 static bool wait_thread_unwinds(lua_State *co, const asy_State *S) {
@@ -383,45 +397,80 @@ bool asy_wait_unwinds(const asy_Wait *w) {
 
 /* ---- where waiting is forbidden */
 
-/* Functions through which a wait passes: not the culprit. */
-static bool wait_may_pass(const char *name) {
-  static const char *const yieldable[] = {"pcall", "xpcall", "dofile", "asyncio"};
-  for (size_t i = 0; name && i < sizeof yieldable / sizeof *yieldable; i++) {
-    size_t n = strlen(yieldable[i]);
-    if (strncmp(name, yieldable[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;
+/* Push on L the function at a level of a thread that does not run now, or of L itself; NULL when there is no such level. */
+static const char *wait_push_function(lua_State *L, lua_State *co, int level, lua_Debug *ar) {
+  if (!lua_checkstack(co, 2) || !lua_getstack(co, level, ar)) return NULL;
+  lua_getinfo(co, "Snf", ar);
+  if (co != L) lua_xmove(co, L, 1);
+  return ar->what;
+}
+
+/* The level at which a message handler runs, or -1: a function that an xpcall further down has in its frame as handler. */
+static int wait_handler_level(lua_State *L, lua_State *co, const asy_State *S) {
+  lua_Debug ar, inner;
+  int top = lua_gettop(L), found = -1;
+  for (int level = 0; found < 0 && wait_push_function(L, co, level, &ar); level++) {
+    bool is_xpcall = wait_protected_place(S, lua_tocfunction(L, -1)) == ASY_PLACE_IN_XPCALL;
+    lua_settop(L, top);
+    if (!is_xpcall || !lua_getlocal(co, &ar, 2)) continue;
+    if (co != L) lua_xmove(co, L, 1);
+    for (int i = 0; found < 0 && i < level && wait_push_function(L, co, i, &inner); i++) {
+      if (lua_rawequal(L, -1, top + 1)) found = i;
+      lua_settop(L, top + 1);
+    }
+    lua_settop(L, top);
   }
+  return found;
+}
+
+/* Does a wait pass through the C function at index idx, which is called so? */
+static bool wait_may_pass(lua_State *L, const asy_State *S, int idx, const char *name, const lua_Debug *ar) {
+  static const char *const functions[] = {"dofile", "await", "timeout", "timeout_at", "TaskGroup"};
+  static const char *const methods[] = {"with", "wait_for"};
+  if (wait_protected_place(S, lua_tocfunction(L, idx))) return true;
+  const char *last = name ? strrchr(name, '.') : NULL;
+  last = last ? last + 1 : name;
+  bool ours = name && (last == name || strncmp(name, "asyncio.", 8) == 0);
+  for (size_t i = 0; ours && i < sizeof functions / sizeof *functions; i++)
+    if (strcmp(last, functions[i]) == 0) return true;
+  for (size_t i = 0; strcmp(ar->namewhat, "method") == 0 && i < sizeof methods / sizeof *methods; i++)
+    if (strcmp(ar->name, methods[i]) == 0) return true;
   return false;
 }
 
-/* Push the description of what forbids a wait in L: the nearest C function that cannot be suspended. */
-static void wait_push_culprit(lua_State *L) {
+/* Push what to call the C function on top of the stack (popped), which forbids a wait. */
+static void wait_push_culprit_name(lua_State *L, const char *name, const lua_Debug *ar) {
+  if (name)
+    lua_pushfstring(L, "'%s'", name);
+  else if (strcmp(ar->namewhat, "for iterator") == 0)
+    lua_pushliteral(L, "a C iterator (ipairs)");
+  else
+    lua_pushfstring(L, "a C function (%s)", ar->name ? ar->name : "?");
+}
+
+/* Push the description of what forbids a wait in thread co: the nearest function that cannot be suspended. */
+static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
   lua_Debug ar;
-  for (int level = 0; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "Sn", &ar);
-    bool special = *ar.namewhat && (strcmp(ar.namewhat, "hook") == 0 || (ar.name && strcmp(ar.name, "__gc") == 0));
-    if (special) {
-      lua_pushstring(L, strcmp(ar.namewhat, "hook") == 0 ? "a debug hook" : "a finalizer (__gc)");
-      return;
+  int top = lua_gettop(L), handler = wait_handler_level(L, co, S);
+  for (int level = 0; wait_push_function(L, co, level, &ar); level++, lua_settop(L, top)) {
+    if (strcmp(ar.namewhat, "hook") == 0) {
+      lua_pushliteral(L, "a debug hook");
+    } else if (*ar.namewhat && ar.name && strcmp(ar.name, "__gc") == 0) {
+      lua_pushliteral(L, "a finalizer (__gc)");
+    } else if (level == handler) {
+      break;
+    } else {
+      if (level == 0 || *ar.what != 'C') continue; /* 0: the waiting function, or the one that resumes L */
+      const char *name = asy_name_global(L, top + 1);
+      if (wait_may_pass(L, S, top + 1, name, &ar)) continue;
+      wait_push_culprit_name(L, name, &ar);
     }
-    if (level == 0 || *ar.what != 'C') continue;
-    int top = lua_gettop(L);
-    lua_getinfo(L, "f", &ar);
-    const char *name = asy_name_global(L, -1);
-    if (wait_may_pass(name)) {
-      lua_settop(L, top);
-      continue;
-    }
-    if (name && (strcmp(name, "error") == 0 || strcmp(name, "assert") == 0))
-      lua_pushliteral(L, "a message handler (xpcall)");
-    else if (name)
-      lua_pushfstring(L, "'%s'", name);
-    else
-      lua_pushfstring(L, "a C function (%s)", ar.name ? ar.name : "?");
     lua_replace(L, top + 1);
     lua_settop(L, top + 1);
     return;
   }
-  lua_pushliteral(L, "a C function");
+  lua_settop(L, top);
+  lua_pushliteral(L, "a message handler (xpcall)");
 }
 
 static bool wait_is_finalizer(lua_State *L) {
@@ -442,8 +491,9 @@ int asy_wait_outside(lua_State *L, asy_State *S) {
     return luaL_error(L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "
                          "start a task with asyncio.create_task");
   }
-  if (L == S->innermost || (!S->innermost && lua_pushthread(L))) {
-    wait_push_culprit(L);
+  bool is_main = lua_pushthread(L);
+  if (L == S->innermost || is_main || (!S->innermost && S->blocked)) {
+    wait_push_culprit(L, S, L == S->innermost || is_main ? L : S->blocked);
     return luaL_error(L, "cannot wait inside %s: Lua cannot suspend it; wait before or after it, or start a task",
                       lua_tostring(L, -1));
   }

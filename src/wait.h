@@ -66,6 +66,9 @@ typedef struct asy_WaitKind {
   /* Cancel the wait; msg is the index in L of the message (0: none). True if the task will be woken because of it, false if
    * the wait is over already. NULL: asy_wait_cancel. Must not raise. [-0, +0, -] */
   bool (*cancel)(lua_State *L, asy_Wait *w, int msg);
+  /* What is waited for is waited for again and again (a lock, queue, socket): the task keeps hold of it after the wait. Else it
+   * lets go of it, so that a future that is done can be collected. */
+  bool sticky;
 } asy_WaitKind;
 
 /* Slots of a task's base frame, the C function at the bottom of its thread: what belongs to a task while it runs lies there,
@@ -98,6 +101,7 @@ struct asy_Wait {
   asy_Loop *loop;
   const asy_WaitKind *kind; /* valid while state is not NONE */
   void *on;                 /* what it waits for, for the continuation */
+  const void *kept;         /* the userdata in the Task's user value ASY_WAIT_KEPT */
   asy_Cont *k;
   lua_Integer slot;         /* of the thread in ASY_LOOP_THREADS, and of the task in ASY_LOOP_TASKS */
   lua_State *co;            /* the task's thread; NULL once the task is done */
@@ -203,7 +207,7 @@ typedef int asy_PassCont(lua_State *L, lua_State *co, int status, int nres);
  * the task, as often as there are, before k is called. Call as `return asy_wait_resume(...)`. [-0, +0, v] */
 ASY_FUNC int asy_wait_resume(lua_State *L, int nargs, asy_PassCont *k);
 
-/* Does a task wait in `co`, or does a wait pass through it? (It is suspended, but not for the user to resume.) */
+/* Does a wait pass through the coroutine `co`? (It is suspended, but not for the user to resume.) */
 ASY_FUNC bool asy_wait_passes(lua_State *co);
 
 #endif

@@ -110,7 +110,7 @@ static int writer_can_write_eof(lua_State *L) {
 
 /* ---- drain */
 
-static const asy_WaitKind writer_drain_wait = {"a stream to be drained", NULL};
+static const asy_WaitKind writer_drain_wait = {"a stream to be drained", NULL, true};
 
 static int writer_k_drain(lua_State *L, asy_Wait *w);
 
@@ -159,7 +159,7 @@ static bool writer_cancel_sendall(lua_State *L, asy_Wait *w, int msg) {
   return asy_wait_cancel(L, w, msg);
 }
 
-static const asy_WaitKind writer_sendall_wait = {"data to be sent", writer_cancel_sendall};
+static const asy_WaitKind writer_sendall_wait = {"data to be sent", writer_cancel_sendall, true};
 
 static int writer_k_sendall(lua_State *L, asy_Wait *w) {
   int status = w->status;
