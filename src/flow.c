@@ -151,6 +151,8 @@ int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
   if (!c) return UV_ENOMEM;
   c->s = s;
   err = uv_tcp_connect(&c->req, &s->uv.tcp, addr, flow_on_connect);
+  if (err == UV_ECONNABORTED) /* Linux says so, once, after a connect that has failed */
+    err = uv_tcp_connect(&c->req, &s->uv.tcp, addr, flow_on_connect);
   if (err) {
     asy_free(c);
     return err;
