@@ -185,6 +185,7 @@ struct asy_Loop {
   uint64_t polled_at;    /* asy_sys_tick of the last poll; loop.c */
   int run_since_poll;    /* entries since then; loop.c */
   double slow_callback;  /* seconds; debug mode reports what takes longer */
+  uint32_t stamps;       /* the last value of asy_Future.stamp; gather.c */
   int cancel_depth;      /* nested walks of cancel() down the chain of waits; task.c */
   void (*after_turn)(lua_State *L, asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
   int interrupts;        /* SIGINTs that became a cancellation of the main task; loop.c */

@@ -4,27 +4,36 @@
 
 #include <string.h>
 
+/* Put "module.field" (plain for a global) into index `best` if it is shorter than the name there: several modules may hold the
+ * same function, and their order in the table is any. */
+static void name_choose(lua_State *L, int best, const char *module, const char *field) {
+  if (strcmp(module, LUA_GNAME) == 0)
+    lua_pushstring(L, field);
+  else
+    lua_pushfstring(L, "%s.%s", module, field);
+  const char *name = lua_tostring(L, -1), *old = lua_tostring(L, best);
+  size_t length = strlen(name), old_length = old ? strlen(old) : (size_t)-1;
+  if (length < old_length || (length == old_length && strcmp(name, old) < 0))
+    lua_replace(L, best);
+  else
+    lua_pop(L, 1);
+}
+
 const char *asy_name_global(lua_State *L, int idx) {
-  int f = lua_absindex(L, idx), top = lua_gettop(L);
+  int f = lua_absindex(L, idx), best = lua_gettop(L) + 1;
   luaL_checkstack(L, 8, NULL);
+  lua_pushnil(L);
   if (lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) == LUA_TTABLE) {
-    for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) {
+    for (lua_pushnil(L); lua_next(L, best + 1); lua_pop(L, 1)) {
       if (!lua_istable(L, -1) || lua_type(L, -2) != LUA_TSTRING) continue;
-      for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, f)) continue;
-        const char *module = lua_tostring(L, top + 2), *name = lua_tostring(L, -2);
-        if (strcmp(module, LUA_GNAME) == 0)
-          lua_pushstring(L, name);
-        else
-          lua_pushfstring(L, "%s.%s", module, name);
-        lua_replace(L, top + 1);
-        lua_settop(L, top + 1);
-        return lua_tostring(L, -1);
-      }
+      const char *module = lua_tostring(L, -2);
+      for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING && lua_rawequal(L, -1, f)) name_choose(L, best, module, lua_tostring(L, -2));
     }
   }
-  lua_settop(L, top);
-  return NULL;
+  lua_settop(L, best);
+  if (lua_isnil(L, best)) lua_pop(L, 1);
+  return lua_gettop(L) == best ? lua_tostring(L, best) : NULL;
 }
 
 /* Is the value on top the function at f, or a closure of asyncio.async around it? Pops it. */
