@@ -17,7 +17,10 @@ typedef struct ContextToken {
 
 void asy_context_push(lua_State *L, asy_State *S) {
   if (S->waiter) {
-    asy_wait_push_slot(L, S->waiter, ASY_BASE_CONTEXT);
+    if (S->waiter->has_context)
+      asy_wait_push_slot(L, S->waiter, ASY_BASE_CONTEXT);
+    else
+      lua_pushnil(L);
   } else if (S->callback) {
     asy_shelf_push(L, S->callback->shelf, ASY_LOOP_CALLBACK);
     lua_getiuservalue(L, -1, ASY_CONTEXT_OF_HANDLE);
@@ -31,6 +34,7 @@ void asy_context_push(lua_State *L, asy_State *S) {
 static void context_replace(lua_State *L, asy_State *S) {
   if (S->waiter) {
     asy_wait_set_slot(L, S->waiter, ASY_BASE_CONTEXT);
+    S->waiter->has_context = true;
   } else if (S->callback) {
     asy_shelf_push(L, S->callback->shelf, ASY_LOOP_CALLBACK);
     lua_insert(L, -2);

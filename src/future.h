@@ -15,6 +15,7 @@ struct asy_Future {
   asy_Loop *loop;
   asy_List callbacks;  /* asy_Ready: in the order in which they were added; empty once it is done */
   int count;           /* how many results; with 2 or more they lie in a table */
+  uint32_t stamp;      /* the last call that has counted it (asy_Loop.stamps): gather finds what was given twice */
   uint8_t state;       /* asy_FutureState */
   bool is_task;
   bool has_error;      /* cancelled, and ASY_FUTURE_VALUE is the CancelledError, no longer just the message */

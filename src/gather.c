@@ -101,7 +101,7 @@ static void gather_check_items(lua_State *L, asy_State *S, bool list, lua_Intege
   luaL_argcheck(L, n <= GATHER_MAX, 1, "too many awaitables");
   for (lua_Integer i = 1; i <= n; i++) {
     gather_push_item(L, list, i);
-    if (!asy_coro_is_awaitable(L, S, -1)) {
+    if (!asy_future_test(L, S, -1) && !asy_coro_is_awaitable(L, S, -1)) {
       const char *got = luaL_typename(L, -1);
       if (list)
         luaL_argerror(
@@ -190,12 +190,46 @@ static asy_Future *gather_ensure(lua_State *L, asy_Gather *g, int seen) {
   return fut;
 }
 
+/* The usual case: all n items are futures of this loop. Nothing is changed unless they are; then they stand in the record and in
+ * its list (at index `futures`), each once or, for a gather, in every place. [-0, +0, m] */
+static bool gather_fill_futures(lua_State *L, asy_State *S, asy_Gather *g, bool list, lua_Integer n, bool gathers) {
+  const int futures = lua_gettop(L);
+  uint32_t stamp = ++g->loop->stamps;
+  lua_Integer count = 0, places = 0;
+  for (lua_Integer i = 1; i <= n; i++) {
+    gather_push_item(L, list, i);
+    asy_Future *fut = asy_future_test(L, S, -1);
+    if (!fut || fut->loop != g->loop) {
+      lua_pop(L, 1);
+      return false;
+    }
+    bool again = fut->stamp == stamp;
+    if (again && !gathers) {
+      lua_pop(L, 1);
+      continue;
+    }
+    lua_rawseti(L, futures, ++places);
+    if (again) continue;
+    fut->stamp = stamp;
+    g->children[count++].fut = fut;
+  }
+  g->count = g->left = count;
+  g->places = places;
+  for (lua_Integer i = 0; gathers && i < count; i++)
+    if (!asy_future_is_done(g->children[i].fut)) asy_future_add(g->children[i].fut, &g->children[i].entry);
+  return true;
+}
+
 /* Make futures of the n items. The record is on top. `gathers`: as gather does it, every item has
  * its place, and a child that is pending is listened to at once (another one may start eagerly and
  * complete it). [-0, +0, v] */
 static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, bool gathers) {
   const int top = lua_gettop(L), futures = top + 1, seen = top + 2;
   lua_getiuservalue(L, top, GATHER_FUTURES);
+  if (gather_fill_futures(L, g->loop->S, g, list, n, gathers)) {
+    lua_settop(L, top);
+    return;
+  }
   lua_pushnil(L);
   for (lua_Integer i = 1; i <= n; i++) {
     gather_push_item(L, list, i);

@@ -243,6 +243,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   lua_pushcfunction(co, task_base);
   lua_pushvalue(L, -1);
   asy_context_push(L, S);
+  task->wait.has_context = !lua_isnil(L, -1);
   lua_xmove(L, co, 2);
   lua_pushnil(co);
   lua_pushnil(co);

@@ -114,6 +114,7 @@ struct asy_Wait {
   bool must_cancel;         /* raise a CancelledError at the next step, whatever has come */
   bool thrown;              /* ASY_BASE_MESSAGE holds an error object to be raised as it is */
   bool hooked;              /* a hook of ours is set on co, to raise out of a bare yield */
+  bool has_context;         /* ASY_BASE_CONTEXT is a table; context.c */
   bool bad_yield;           /* the next step raises out of a coroutine.yield that had values */
   bool parking;             /* it has parked in this step */
   bool armed;               /* the loop is resuming this record now: a continuation may run */
