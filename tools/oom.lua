@@ -156,6 +156,17 @@ local function uncovered(files)
   return missing, unknown
 end
 
+-- A line of the stack that the testing host shows: the library's functions by name, others not.
+local function with_function(line)
+  local object, address = line:match("^(/.*)%(%+(0x%x+)%)%[0x%x+%]$")
+  if not object then return line:find("^/.*%[0x%x+%]$") == nil and line or nil end
+  if not object:find("asyncio/core%.so$") then return nil end
+  local pipe = assert(io.popen(("addr2line -fse '%s' %s"):format(object, address)))
+  local name, place = pipe:read("l", "l")
+  pipe:close()
+  return ("  in %s (%s)"):format(name, place)
+end
+
 local function run_all(host)
   local parser = require "tools.ldoc_parser"
   local passed, failed = 0, 0
@@ -171,7 +182,8 @@ local function run_all(host)
       local bad = 0
       print(path)
       for line in pipe:lines() do
-        print("  " .. line)
+        local shown = with_function(line)
+        if shown then print("  " .. shown) end
         if line:find("^ok ") then passed = passed + 1 end
         if line:find("^not ok ") then bad = bad + 1 end
       end
