@@ -1,0 +1,312 @@
+-- SPDX-License-Identifier: MIT
+-- Who holds what, and what happens to sockets in flight when their loop, or the Lua state, closes. Scripts that end in the
+-- middle of things run in processes of their own; under ASan and valgrind these look for leaks and freed memory.
+
+local asyncio <const> = require "asyncio"
+local helper <const> = require "spec.helper"
+
+-- What every script has: a loop full of everything that can be in flight.
+local BUSY <const> = [[
+  local asyncio = require "asyncio"
+  local function busy()
+    local loop = asyncio.get_running_loop()
+    local server = asyncio.start_server(function(reader, writer)
+      writer:write(("x"):rep(5000000))
+      writer:drain()
+      reader:read()
+    end, "127.0.0.1", 0)
+    local host, port = server:sockets()[1]:getsockname()
+    local conns = {}
+    for i = 1, 5 do
+      local conn = asyncio.open_connection(host, port)
+      conns[i] = conn
+      asyncio.create_task(function() conn:readexactly(100) conn:readexactly(1000000000) end)
+    end
+    for _ = 1, 5 do
+      asyncio.create_task(function()
+        local conn = asyncio.open_connection(host, port)
+        conn:sendall(("y"):rep(20000000))
+      end)
+    end
+    local listener = asyncio.socket()
+    listener:bind("127.0.0.1", 0)
+    listener:listen(0)
+    for _ = 1, 4 do -- some of them hang: the backlog is full
+      asyncio.create_task(function() asyncio.open_connection(listener:getsockname()) end)
+    end
+    local accepting = asyncio.socket()
+    accepting:bind("127.0.0.1", 0)
+    accepting:listen()
+    for _ = 1, 3 do asyncio.create_task(accepting.accept, accepting) end
+    for _ = 1, 3 do asyncio.create_task(loop.getaddrinfo, loop, "localhost", "http") end
+    asyncio.create_task(server.wait_closed, server)
+    asyncio.create_task(server.serve_forever, server)
+    local a, b = asyncio.testing.stream_pair()
+    asyncio.create_task(a.read, a)
+    asyncio.create_task(b.sendall, b, ("z"):rep(1000000))
+    asyncio.create_task(conns[1].wait_closed, conns[1])
+    asyncio.sleep(0.05)
+    return conns, server
+  end
+]]
+
+local function run_busy(source, options)
+  return helper.run_script(BUSY .. source, options)
+end
+
+describe("The state is closed with everything in flight", function()
+  it("by os.exit in a task", function()
+    local result <const> = run_busy("asyncio.run(function() busy() os.exit(3, true) end)")
+    assert.equal("", result.err)
+    assert.equal(3, result.status)
+  end)
+
+  it("by os.exit in a callback", function()
+    local result <const> = run_busy([[
+      asyncio.run(function()
+        busy()
+        asyncio.get_running_loop():call_soon(os.exit, 4, true)
+        asyncio.sleep(10)
+      end)
+    ]])
+    assert.equal("", result.err)
+    assert.equal(4, result.status)
+  end)
+
+  it("by os.exit in a finalizer", function()
+    local result <const> = run_busy([[
+      asyncio.run(function()
+        busy()
+        setmetatable({}, { __gc = function() os.exit(5, true) end })
+        collectgarbage()
+        asyncio.sleep(10)
+      end)
+    ]])
+    assert.equal(5, result.status)
+  end)
+
+  it("by the end of the script, the loop not closed", function()
+    local result <const> = run_busy([[
+      local loop = asyncio.new_event_loop()
+      asyncio.set_event_loop(loop)
+      keep = { loop:run_until_complete(busy) }
+    ]])
+    assert.equal("", result.err)
+    assert.equal(0, result.status)
+  end)
+
+  it("by an error in the main task: run cancels what is left", function()
+    local result <const> = run_busy([[
+      print(pcall(asyncio.run, function() busy() error("out", 0) end))
+    ]])
+    assert.equal("", result.err)
+    assert.equal("false\tout\n", result.out)
+  end)
+
+  it("streams that outlive a loop that was collected", function()
+    local result <const> = run_busy([[
+      local loop = asyncio.new_event_loop()
+      asyncio.set_event_loop(loop)
+      local conns = loop:run_until_complete(busy)
+      asyncio.set_event_loop(nil)
+      loop = nil
+      collectgarbage()
+      collectgarbage()
+      print(conns[1]:is_closing(), pcall(conns[1].write, conns[1], "x"))
+    ]])
+    assert.equal("", result.err)
+    assert.matches("^true\tfalse\tOSError", result.out)
+  end)
+end)
+
+describe("The loop is closed", function()
+  it("with everything in flight: nothing can be used any more, nothing crashes", function()
+    local result <const> = run_busy([[
+      local loop = asyncio.new_event_loop()
+      asyncio.set_event_loop(loop)
+      local conns, server = loop:run_until_complete(busy)
+      loop:close()
+      for _, conn in ipairs(conns) do
+        print(conn:is_closing(), conn:fileno())
+        conn:close()
+        conn:abort()
+        print(select(2, pcall(conn.write, conn, "x")).code)
+      end
+      server:close()
+      server:close_clients()
+      print(server)
+      loop, conns, server = nil, nil, nil
+      collectgarbage()
+    ]])
+    assert.equal("", result.err)
+    assert.matches("^true\t%-1\nEBADF\n", result.out)
+    assert.equal(0, result.status)
+  end)
+
+  it("after it another one works in the same state", function()
+    for _ = 1, 3 do
+      asyncio.run(function()
+        local server <const> = asyncio.start_server(function(reader, writer)
+          writer:write(reader:readline())
+        end, "127.0.0.1", 0)
+        local conn <const> = asyncio.open_connection(server:sockets()[1]:getsockname())
+        conn:write("hello\n")
+        assert.equal("hello\n", conn:readline())
+      end)
+    end
+  end)
+
+  it("while a stream closes in the background", function()
+    local a, b
+    asyncio.run(function()
+      local server <close> = asyncio.start_server(function(_, writer) b = writer end, "127.0.0.1", 0)
+      a = asyncio.open_connection(server:sockets()[1]:getsockname())
+      a:write(("x"):rep(20000000))
+      a:close()
+      asyncio.sleep(0.01)
+      assert.matches("closing", tostring(a))
+    end)
+    assert.matches("closed", tostring(a))
+    assert.matches("closed", tostring(b))
+  end)
+end)
+
+describe("Collection", function()
+  it("a stream in use is held by the task that waits for it", function()
+    asyncio.run(function()
+      local server <close> = asyncio.start_server(function(_, writer)
+        asyncio.sleep(0.02)
+        writer:write("late\n")
+      end, "127.0.0.1", 0)
+      local host, port = server:sockets()[1]:getsockname()
+      local task <const> = asyncio.create_task(function() return (asyncio.open_connection(host, port)):readline() end)
+      for _ = 1, 10 do
+        asyncio.sleep(0.005)
+        collectgarbage()
+      end
+      assert.equal("late\n", task:await())
+    end)
+  end)
+
+  it("a connection that nobody refers to is closed", function()
+    asyncio.run(function()
+      local server <close> = asyncio.start_server(function(reader, writer)
+        assert(reader:read() == nil)
+        writer:close()
+      end, "127.0.0.1", 0)
+      asyncio.open_connection(server:sockets()[1]:getsockname())
+      collectgarbage()
+      collectgarbage()
+      server:close()
+      server:wait_closed()
+    end)
+  end)
+
+  it("at any moment changes nothing", function()
+    asyncio.run(function()
+      local server <close> = asyncio.start_server(function(reader, writer)
+        for line in reader:lines("L") do
+          collectgarbage("step")
+          writer:write(line)
+          writer:drain()
+        end
+        writer:close()
+      end, "127.0.0.1", 0)
+      local host, port = server:sockets()[1]:getsockname()
+      local function client(n)
+        local conn <close> = asyncio.open_connection(host, port)
+        for i = 1, 20 do
+          conn:write(("line %d of %d\n"):format(i, n))
+          collectgarbage()
+          assert.equal(("line %d of %d\n"):format(i, n), conn:readline())
+        end
+      end
+      asyncio.gather(function() client(1) end, function() client(2) end, function() client(3) end)
+    end)
+  end)
+end)
+
+describe("Memory", function()
+  -- Bytes of this process in the kernel's view.
+  local function resident()
+    local file <const> = io.open("/proc/self/statm")
+    if not file then return nil end
+    local pages <const> = file:read("a"):match("%d+ (%d+)")
+    file:close()
+    return tonumber(pages) * 4096
+  end
+
+  it("a connection that is idle costs little", function()
+    if not resident() then return pending("this system has no /proc") end
+    local script <const> = [[
+      local asyncio = require "asyncio"
+      local function resident()
+        local file = io.open("/proc/self/statm")
+        local pages = file:read("a"):match("%d+ (%d+)")
+        file:close()
+        return tonumber(pages) * 4096
+      end
+      asyncio.run(function()
+        local server = asyncio.start_server(function(reader, writer)
+          while true do
+            local data = reader:read(65536)
+            if not data then break end
+            writer:write(data)
+            writer:drain()
+          end
+          writer:close()
+        end, "127.0.0.1", 0)
+        local host, port = server:sockets()[1]:getsockname()
+        local keep = {}
+        local function connect(n)
+          for _ = 1, n do
+            local conn = asyncio.socket()
+            conn:connect(host, port)
+            conn:sendall("hello")
+            conn:recv(5)
+            keep[#keep + 1] = conn
+          end
+        end
+        connect(50)
+        collectgarbage()
+        local before = resident()
+        connect(400)
+        collectgarbage()
+        print((resident() - before) // 400)
+      end)
+    ]]
+    local result <const> = helper.run_script(script)
+    assert.equal("", result.err)
+    -- both ends of a connection lie in this process, and a task is only on one
+    if not os.getenv("SPEC_LUA") or os.getenv("SPEC_LUA") == "" then
+      assert.is_true(tonumber(result.out) < 6000, result.out)
+    end
+  end)
+
+  it("a big transfer through a slow reader stays small", function()
+    if not resident() then return pending("this system has no /proc") end
+    asyncio.run(function()
+      local size <const> = helper.scale(200, 2) * 1024 * 1024
+      local server <close> = asyncio.start_server(function(_, writer)
+        local chunk <const> = ("x"):rep(65536)
+        for _ = 1, size // #chunk do
+          writer:write(chunk)
+          writer:drain()
+        end
+        writer:close()
+      end, "127.0.0.1", 0)
+      local conn <close> = asyncio.open_connection(server:sockets()[1]:getsockname())
+      collectgarbage()
+      local before, most, got = resident(), 0, 0
+      for piece in conn:lines(65536) do
+        got = got + #piece
+        if got % (10 * 1024 * 1024) < #piece then
+          asyncio.sleep(0.001)
+          most = math.max(most, resident())
+        end
+      end
+      assert.equal(size, got)
+      assert.is_true(most - before < 8 * 1024 * 1024, most - before)
+    end)
+  end)
+end)
