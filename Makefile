@@ -135,7 +135,7 @@ lint: ## warnings as errors (gcc, clang), cppcheck, luacheck, format, structure,
 	@WARN='$(WARN)' LUA_CFLAGS='$(LUA_CFLAGS)' UV_CFLAGS='$(UV_CFLAGS)' TREE="$(TREE)" sh tools/lint.sh
 
 format: ## put the C sources into shape with clang-format
-	@sh tools/format.sh -i
+	@$(LUA) tools/format.lua
 
 docs: ## the reference, from the comments in src/ and lua/: docs/reference/
 	@$(LUA) tools/gen_docs.lua docs/reference $(B)/docs

@@ -86,7 +86,7 @@ step "cppcheck" static_analysis
 step "mingw-w64: every room compiles" windows
 # shellcheck disable=SC2046
 step "luacheck" luacheck --quiet --no-color $(lua_sources)
-step "clang-format" sh tools/format.sh --check
+step "clang-format" "$LUA" tools/format.lua --check
 # The objects for this one are gcc's, made above with the module's own flags.
 rm -rf $work/objects && mkdir -p $work/objects
 for file in src/*.c; do

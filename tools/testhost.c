@@ -224,8 +224,8 @@ static int host_stop(lua_State *L) {
 static int host_open_module(lua_State *L);
 
 /* luaL_Buffer asks the allocator itself, at one place of its code, and does not try again. That
-*place
-** is known by the return address once a buffer has grown: it is the last request in here. */
+ *place
+ ** is known by the return address once a buffer has grown: it is the last request in here. */
 static void host_learn_buffer_caller(lua_State *L) {
   luaL_Buffer buffer;
   luaL_buffinit(L, &buffer);
