@@ -86,6 +86,10 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
     task_fail(L, task);
   lua_pushvalue(L, ASY_BASE_NAMED);
   lua_setiuservalue(L, ASY_BASE_TASK, ASY_TASK_FUNCTION);
+  if (task->wait.inner) {
+    lua_pushnil(L);
+    lua_setiuservalue(L, ASY_BASE_TASK, ASY_WAIT_INNER);
+  }
   return 0;
 }
 

@@ -245,6 +245,15 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
   return w->k(L, w);
 }
 
+/* An inner coroutine and the record point to each other, and the user may lose or close either first: each keeps the other. Leaves
+ * the Task on the coroutine's stack. */
+static void wait_keep_inner(lua_State *L, asy_Wait *w) {
+  wait_push_task(L, w);
+  lua_pushthread(L);
+  lua_setiuservalue(L, -2, ASY_WAIT_INNER);
+  w->inner = true;
+}
+
 /* Set up the record; returns how many values are to be yielded. */
 static int wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on, asy_Cont *k) {
   w->top = lua_gettop(L);
@@ -258,7 +267,7 @@ static int wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *
   w->parking = true;
   if (on && on != w->kept) wait_keep(L, w, on);
   if (L == w->co) return 0;
-  wait_push_task(L, w); /* an inner coroutine may outlive the task: keep the record */
+  wait_keep_inner(L, w);
   wait_push_sentinel(L);
   return 1;
 }

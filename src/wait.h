@@ -84,8 +84,9 @@ enum {
   ASY_BASE_FUNCTION
 };
 
-/* User value of a Task in which the userdata lies that it waits for. */
+/* User values of a Task: the userdata that it waits for; the inner coroutine in which it waits, or did so last. */
 #define ASY_WAIT_KEPT 3
+#define ASY_WAIT_INNER 4
 
 /* The wait record of a task. */
 struct asy_Wait {
@@ -105,7 +106,7 @@ struct asy_Wait {
   asy_Cont *k;
   lua_Integer slot;         /* of the thread in ASY_LOOP_THREADS, and of the task in ASY_LOOP_TASKS */
   lua_State *co;            /* the task's thread; NULL once the task is done */
-  lua_State *parked;        /* the thread in which it waits: co, or an inner coroutine */
+  lua_State *parked;        /* the thread in which it waits: co, or an inner coroutine, which ASY_WAIT_INNER keeps alive */
   void *base;               /* activation record of the base frame; NULL before the first step */
   unsigned parks;           /* how often it has parked */
   int top;                  /* of `parked` when it parked */
@@ -117,6 +118,7 @@ struct asy_Wait {
   bool has_context;         /* ASY_BASE_CONTEXT is a table; context.c */
   bool bad_yield;           /* the next step raises out of a coroutine.yield that had values */
   bool parking;             /* it has parked in this step */
+  bool inner;               /* ASY_WAIT_INNER is set */
   bool armed;               /* the loop is resuming this record now: a continuation may run */
 };
 
