@@ -305,6 +305,25 @@ describe("asyncio.gather", function()
     cancelled(b.await, b)
   end))
 
+  it("of a dozen tasks that all gather each other can be cancelled", in_loop(function()
+    local tasks <const> = {}
+    for i = 1, 12 do tasks[i] = asyncio.create_task(function() asyncio.gather(tasks) end) end
+    asyncio.sleep(1)
+    tasks[1]:cancel("ring")
+    for _, task in ipairs(tasks) do assert.equal("ring", cancelled(task.await, task).message) end
+  end))
+
+  it("cancels what can be reached on several ways as often", in_loop(function()
+    local leaf <const> = asyncio.create_task(sleeper(9))
+    local function gathering() asyncio.gather(leaf) end
+    local a <const>, b <const> = asyncio.create_task(gathering), asyncio.create_task(gathering)
+    local top <const> = asyncio.create_task(asyncio.gather, a, b)
+    asyncio.sleep(1)
+    top:cancel()
+    assert.equal(2, leaf:cancelling())
+    cancelled(top.await, top)
+  end))
+
   it("waits 2 hops for its last child, 3 when the functions do not wait", in_loop(function()
     local f <const>, g <const> = future(), future()
     f:set_result(1)
@@ -485,6 +504,21 @@ describe("asyncio.gather", function()
     end
     assert.equal(200, nest(200))
   end))
+end)
+
+describe("a deadlock in a gather and its like", function()
+  for name, wait in pairs {
+    gather = function() asyncio.gather(future()) end,
+    wait = function() asyncio.wait({ future() }) end,
+    as_completed = function() asyncio.as_completed({ future() })() end,
+    wait_for = function() asyncio.wait_for(future()) end,
+    shield = function() asyncio.shield(future()) end,
+  } do
+    it("is reported with the line: " .. name, function()
+      local err <const> = is_error(asyncio.DeadlockError, run, wait)
+      assert.matches("gather_spec.lua:%d+", tostring(err))
+    end)
+  end
 end)
 
 describe("asyncio.wait", function()

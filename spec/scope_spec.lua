@@ -986,6 +986,33 @@ describe("asyncio.TaskGroup", function()
     assert.equal(2, ended)
     collectgarbage()
     collectgarbage()
+    assert.equal(0, #reports)
+  end)
+
+  it("and timeouts in flight are silent when the state is closed", function()
+    local source <const> = [[
+      local asyncio = require "asyncio"
+      local loop = asyncio.new_event_loop { clock = "virtual" }
+      local main = function()
+        for i = 1, 20 do
+          asyncio.create_task(function()
+            local t <close> = asyncio.timeout(9)
+            local tg <close> = asyncio.TaskGroup()
+            tg:create_task(asyncio.wait_for, loop:create_future(), 8)
+            asyncio.gather(loop:create_future(), function() asyncio.sleep(i) end)
+          end)
+        end
+        asyncio.sleep(1)
+        if END then os.exit(0, true) end
+      end
+      loop:run_until_complete(main)
+      main, loop = nil, nil
+      collectgarbage()
+    ]]
+    for _, ending in ipairs { "true", "false" } do
+      local result <const> = helper.run_script("END = " .. ending .. "\n" .. source)
+      assert.same({ out = "", err = "", status = 0 }, result)
+    end
   end)
 
   it("closed where nothing can wait: cancels its tasks and says so", in_loop(function()
@@ -1001,6 +1028,15 @@ describe("asyncio.TaskGroup", function()
     ticks(2)
     assert.is_true(task:cancelled())
   end))
+
+  it("a deadlock at its exit is reported with the lines of all", function()
+    local err <const> = is_error(asyncio.DeadlockError, run, function()
+      local tg <close> = asyncio.TaskGroup()
+      tg:create_task(function() future():await() end)
+    end)
+    local _, n = tostring(err):gsub("scope_spec.lua:%d+", "")
+    assert.equal(2, n)
+  end)
 
   it("tostring", in_loop(function()
     local group

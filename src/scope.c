@@ -53,8 +53,36 @@ static int scope_prepare(lua_State *L, asy_State *S, int idx) {
 static const char scope_source[] =
     "return function(scope, f, ...) local _ <close> = scope return f(...) end";
 
-/* Where asy_scope_open puts that function: a field of the metatable of Timeout. */
+/* Where that function is found: a field of the metatable of Timeout. */
 static const char scope_field[] = "__within";
+
+typedef struct asy_Dump {
+  luaL_Buffer bytes;
+  bool begun;
+} asy_Dump;
+
+static int scope_write(lua_State *L, const void *p, size_t n, void *data) {
+  asy_Dump *dump = data;
+  if (!dump->begun) luaL_buffinit(L, &dump->bytes);
+  dump->begun = true;
+  luaL_addlstring(&dump->bytes, p, n);
+  return 0;
+}
+
+/* Push the function. It has no line numbers, so that reports name the line of its caller. */
+static void scope_push_function(lua_State *L) {
+  asy_Dump dump;
+  dump.begun = false;
+  bool ok = luaL_loadbuffer(L, scope_source, sizeof scope_source - 1, "=asyncio") == LUA_OK;
+  if (!ok || lua_dump(L, scope_write, &dump, 1)) luaL_error(L, "cannot prepare asyncio.scope");
+  luaL_pushresult(&dump.bytes);
+  size_t n;
+  const char *bytes = lua_tolstring(L, -1, &n);
+  if (luaL_loadbufferx(L, bytes, n, "=asyncio", "b") != LUA_OK) lua_error(L);
+  lua_call(L, 0, 1);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
 
 static int scope_k_within(lua_State *L, int status, lua_KContext base) {
   (void)status;
@@ -73,6 +101,14 @@ static int scope_within(lua_State *L, asy_State *S, int nargs) {
   lua_pop(L, 1);
   lua_callk(L, nargs + 2, LUA_MULTRET, base, scope_k_within);
   return scope_k_within(L, LUA_OK, base);
+}
+
+/* For finalizers: has a scope that is collected been forgotten, or does it go with its loop or with the
+ * Lua state? While the loop runs it is the former, but for os.exit(n, true): Lua runs the last
+ * finalizers on the main thread, with nothing below them. */
+static bool scope_may_report(lua_State *L, const asy_State *S, const asy_Loop *loop) {
+  lua_Debug ar;
+  return S->running == loop && !S->closing && (L != S->main || lua_getstack(L, 1, &ar));
 }
 
 /* ---- timeout */
@@ -314,7 +350,7 @@ static int timeout_gc(lua_State *L) {
   asy_Loop *loop = t->task->fut.loop;
   timeout_disarm(t);
   t->state = TIMEOUT_FINISHED;
-  if (S->closing || loop->closed) return 0;
+  if (!scope_may_report(L, S, loop)) return 0;
   lua_getiuservalue(L, 1, 1);
   lua_pushnil(L);
   lua_pushnil(L);
@@ -580,6 +616,7 @@ static int group_wait(lua_State *L, asy_State *S, asy_Group *g) {
   if (!w) { /* the thread is being closed, or a C function forbids the wait */
     group_abort(L, g);
     g->left = true;
+    if (S->forbidden && S->running != g->loop) return 0; /* the loop closes: the children, too */
     if (S->waiter || S->forbidden) return asy_wait_outside(L, S);
     return luaL_error(L, "a TaskGroup was closed where it cannot wait for its tasks");
   }
@@ -670,7 +707,7 @@ static int group_tostring(lua_State *L) {
 static int group_gc(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Group *g = asy_type_test(L, S, 1, ASY_SLOT_TASK_GROUP);
-  if (!g || !g->loop || g->left || S->closing || g->loop->closed) return 0;
+  if (!g || !g->loop || g->left || !scope_may_report(L, S, g->loop)) return 0;
   lua_getiuservalue(L, 1, GROUP_PARENT);
   lua_pushnil(L);
   lua_pushnil(L);
@@ -699,9 +736,7 @@ void asy_scope_open(lua_State *L, asy_State *S) {
                                        {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_TIMEOUT, "asyncio.Timeout", timeout_methods);
   asy_shelf_push(L, S->shelf, ASY_SLOT_TIMEOUT);
-  if (luaL_loadbuffer(L, scope_source, sizeof scope_source - 1, "=asyncio.scope") != LUA_OK)
-    lua_error(L);
-  lua_call(L, 0, 1);
+  scope_push_function(L);
   lua_setfield(L, -2, scope_field);
   lua_pop(L, 1);
   asy_type_new(L, S, ASY_SLOT_TASK_GROUP, "asyncio.TaskGroup", group_methods);
