@@ -60,9 +60,7 @@ static void flow_on_loop_close(asy_Closer *closer) {
   flow_forget_all(&s->settling);
   for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
     flow_forget_all(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
-  asy_resource_hold(&s->res, ASY_HELD_BY_UV); /* until this function is done with it */
   flow_finish(s);
-  if (!s->has_handle && asy_resource_release(&s->res, ASY_HELD_BY_UV)) flow_free(s);
 }
 
 static asy_Stream *flow_create(asy_Loop *loop) {
@@ -70,6 +68,7 @@ static asy_Stream *flow_create(asy_Loop *loop) {
   if (!s) return NULL;
   memset(s, 0, offsetof(asy_Stream, uv));
   asy_resource_init(&s->res, loop, flow_on_loop_close);
+  asy_resource_hold(&s->res, ASY_HELD_BY_UV); /* until it is closed, also while it has no handle */
   asy_input_init(&s->input);
   asy_list_init(&s->readers);
   asy_list_init(&s->settling);
@@ -106,7 +105,6 @@ static int flow_open_handle(asy_Stream *s) {
   int err = uv_tcp_init(asy_loop_uv(s->res.loop), &s->uv.tcp);
   if (err) return err;
   s->has_handle = true;
-  asy_resource_hold(&s->res, ASY_HELD_BY_UV);
   err = uv_tcp_open(&s->uv.tcp, s->fd);
   if (err) {
     asy_sys_close(s->fd); /* uv_close closes only what libuv has taken */
@@ -188,6 +186,7 @@ static void flow_finish(asy_Stream *s) {
   if (!s->carrier && (!s->has_handle || listening))
     asy_sys_close(s->fd); /* else libuv has closed it */
   s->fd = ASY_SYS_NO_SOCKET;
+  if (!s->has_handle && asy_resource_release(&s->res, ASY_HELD_BY_UV)) flow_free(s);
 }
 
 void asy_flow_close(asy_Stream *s) {
@@ -213,6 +212,7 @@ void asy_flow_abort(asy_Stream *s) {
 }
 
 void asy_flow_release(asy_Stream *s) {
+  asy_resource_hold(&s->res, ASY_HELD_BY_LUA); /* if nobody holds it, at least this function does */
   asy_flow_close(s);
   flow_wake_all(&s->settling, UV_ECANCELED);
   flow_forget_all(
@@ -285,7 +285,6 @@ int asy_flow_listen(asy_Stream *s, int backlog) {
   err = uv_poll_init_socket(asy_loop_uv(s->res.loop), &s->uv.listener.poll, s->fd);
   if (err) return err;
   s->has_handle = true;
-  asy_resource_hold(&s->res, ASY_HELD_BY_UV);
   asy_list_init(&s->uv.listener.accepted);
   s->uv.listener.arrived = NULL;
   s->uv.listener.owner = NULL;
