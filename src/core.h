@@ -122,8 +122,8 @@ struct asy_State {
   asy_Loop *callback;   /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK), or NULL; handle.c */
   const char *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
   int (*toplevel)(lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
-  void (*step)(lua_State *L, asy_Loop *loop, asy_Ready *entry); /* runs a task's entry; set by task.c */
   bool (*cancel_task)(lua_State *L, asy_Future *task, int msg); /* asy_task_cancel, for future.c; set by task.c */
+  void (*stepped)(lua_State *L, asy_Wait *w, int how); /* after a step (asy_Step); set by task.c */
   struct {
     lua_CFunction f;
     int place;

@@ -46,7 +46,7 @@ static void loop_report_slow(lua_State *L, asy_Loop *loop, const asy_Ready *entr
   double seconds = (double)(uv_hrtime() - begun) / 1e9;
   (void)L;
   if (seconds < loop->slow_callback) return;
-  lua_writestringerror("asyncio: a %s", entry->run == loop->S->step ? "task's step" : "callback");
+  lua_writestringerror("asyncio: a %s", entry->run == asy_wait_run ? "task's step" : "callback");
   lua_writestringerror(" took %.3f seconds\n", seconds);
 }
 

@@ -3,7 +3,7 @@
  *
  * A task's thread runs task_base, a C function that calls the task's own function protected: only so do __close handlers run, and
  * may wait, when an error unwinds. Whatever way the function ends, task_base completes the future before it returns;
- * then task_step gives the thread back to the pool. A thread that ends without that (a memory error, a close by hand)
+ * then task_stepped gives the thread back to the pool. A thread that ends without that (a memory error, a close by hand)
  * fails its task. */
 #include "task.h"
 
@@ -190,29 +190,20 @@ static void task_deliver(lua_State *L, asy_Wait *w) {
   lua_pop(L, 1);
 }
 
-/* The run function of tasks. */
-static void task_step(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
-  (void)loop;
-  asy_Task *task = ASY_CONTAINER(entry, asy_Task, wait.entry);
-  asy_Wait *w = &task->wait;
-  if (w->state == ASY_WAIT_PARKED) w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
-  if (!w->base && w->must_cancel) {
-    task_end_unstarted(L, task);
-    return;
-  }
-  lua_State *co = w->co;
-  switch (asy_wait_step(L, w)) {
-    case ASY_STEP_WAITS:
-      if (w->must_cancel) task_deliver(L, w);
-      break;
+/* After a step of a task, unless it just waits again. */
+static void task_stepped(lua_State *L, asy_Wait *w, int how) {
+  asy_Task *task = ASY_TASK_OF_WAIT(w);
+  switch ((asy_Step)how) {
+    case ASY_STEP_UNSTARTED: task_end_unstarted(L, task); break;
+    case ASY_STEP_WAITS: task_deliver(L, w); break;
     case ASY_STEP_YIELDED: asy_wait_yielded(w, false); break;
     case ASY_STEP_BAD: asy_wait_yielded(w, true); break;
     case ASY_STEP_ENDED:
       if (!asy_future_is_done(&task->fut)) { /* Lua 5.5: coroutine.close() of itself */
-        lua_pushliteral(co, "the task's coroutine closed itself");
+        lua_pushliteral(w->co, "the task's coroutine closed itself");
         task_die(L, task);
       } else {
-        lua_settop(co, 0);
+        lua_settop(w->co, 0);
         task_release(task, true);
       }
       break;
@@ -235,7 +226,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
     task_give_back(loop, thread, true);
     luaL_error(L, "too many arguments for a task");
   }
-  asy_wait_init(&task->wait, loop, co, task_step);
+  asy_wait_init(&task->wait, loop, co);
   task->wait.slot = thread.slot;
   task->number = ++S->tasks_made;
   asy_list_init(&task->all);
@@ -288,7 +279,7 @@ static asy_Task *task_start_plain(lua_State *L, asy_Loop *loop, int nargs) {
 static asy_Task *task_start_eager(lua_State *L, asy_Loop *loop, int nargs) {
   if (loop->S->running != loop) return task_start_plain(L, loop, nargs);
   asy_Task *task = task_create(L, loop, nargs);
-  task_step(L, loop, &task->wait.entry);
+  asy_wait_run(L, loop, &task->wait.entry);
   return task;
 }
 
@@ -797,7 +788,7 @@ void asy_task_open(lua_State *L, asy_State *S) {
                                           {"set_task_factory", loop_set_task_factory},
                                           {"get_task_factory", loop_get_task_factory},
                                           {NULL, NULL}};
-  S->step = task_step;
+  S->stepped = task_stepped;
   asy_add_protector(S, task_base, ASY_BASE_FUNCTION);
   S->cancel_task = task_cancel_future;
   asy_type_new(L, S, ASY_SLOT_TASK, "asyncio.Task", asy_future_methods());

@@ -22,9 +22,8 @@ bool asy_wait_passes(lua_State *co) {
   return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 && lua_touserdata(co, -1) == (const void *)&wait_sentinel;
 }
 
-void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, asy_Run *run) {
-  memset(w, 0, sizeof *w);
-  asy_ready_init(&w->entry, run);
+void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co) {
+  asy_ready_init(&w->entry, asy_wait_run);
   asy_list_init(&w->link);
   w->loop = loop;
   w->co = co;
@@ -126,7 +125,7 @@ static void wait_set_hook(asy_Wait *w) {
 /* ---- waking and cancelling */
 
 static void wait_queue(asy_Wait *w) {
-  w->entry.run = w->loop->S->step;
+  w->entry.run = asy_wait_run;
   asy_list_remove(&w->entry.link);
   asy_ready_append(w->loop, &w->entry);
 }
@@ -296,8 +295,7 @@ void asy_wait_yielded(asy_Wait *w, bool bad) {
   wait_queue(w);
 }
 
-asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
-  asy_State *S = w->loop->S;
+static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
   lua_State *co = w->co;
   asy_Wait *waiter = S->waiter;
   lua_State *innermost = S->innermost;
@@ -330,6 +328,17 @@ asy_Step asy_wait_step(lua_State *L, asy_Wait *w) {
   if (waits) return ASY_STEP_WAITS; /* a sentinel stays, to be seen by asy_wait_passes */
   lua_pop(co, count);
   return count == 0 ? ASY_STEP_YIELDED : ASY_STEP_BAD;
+}
+
+/* Returning through C frames after a longjmp is slow (the processor has guessed other places): a step that just waits again has two
+ * frames between the turn and lua_resume, and what else must be done is called last. */
+void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  asy_Wait *w = ASY_CONTAINER(entry, asy_Wait, entry);
+  asy_Step how = ASY_STEP_UNSTARTED;
+  if (w->state == ASY_WAIT_PARKED) w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
+  if (w->base || !w->must_cancel) how = wait_step(L, loop->S, w);
+  if (how == ASY_STEP_WAITS && !w->must_cancel) return;
+  loop->S->stepped(L, w, how);
 }
 
 /* ---- waits that pass through inner coroutines */

@@ -168,10 +168,12 @@ ASY_FUNC void asy_wait_push_error(lua_State *L, asy_Wait *w);
 
 /* ---- for task.c */
 
-ASY_FUNC void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, asy_Run *run);
+/* Set up the record, which is all zero. [-0, +0, -] */
+ASY_FUNC void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co);
 
 /* How a step of a task's thread ended. */
 typedef enum asy_Step {
+  ASY_STEP_UNSTARTED, /* it was cancelled before its first step, and did not run */
   ASY_STEP_WAITS,   /* it has parked */
   ASY_STEP_YIELDED, /* a bare coroutine.yield() */
   ASY_STEP_BAD,     /* it yielded values: they are gone */
@@ -179,8 +181,9 @@ typedef enum asy_Step {
   ASY_STEP_DEAD     /* it died without its epilogue, or was closed by hand: an error value is on top of w->co */
 } asy_Step;
 
-/* Resume the task's thread. [-0, +0, -] */
-ASY_FUNC asy_Step asy_wait_step(lua_State *L, asy_Wait *w);
+/* The run function of tasks: resume the thread; then, unless it just waits again, S->stepped is called with what has come of
+ * it. [-0, +0, -] */
+ASY_FUNC void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 
 /* After a bare yield (YIELDED, BAD): queue the next step. With an error, that is raised out of the yield. [-0, +0, -] */
 ASY_FUNC void asy_wait_yielded(asy_Wait *w, bool bad);
