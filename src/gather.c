@@ -57,20 +57,13 @@ struct asy_Gather {
   asy_When when;       /* wait */
   bool keeps_errors;   /* gather: return_exceptions */
   bool cancelled;      /* gather: cancelling it has cancelled a child */
-  uint32_t walk;       /* gather: the walk of cancel() that was here last, and how often */
-  int visits;
-  bool done; /* decided: what happens to the other children changes nothing more */
+  bool done;           /* decided: what happens to the other children changes nothing more */
   asy_Child children[];
 };
 
 #define GATHER_MAX (INT_MAX / (lua_Integer)sizeof(asy_Child))
 
 enum { GATHER_FUTURES = 1, GATHER_UVS = GATHER_FUTURES };
-
-/* The key in the registry of the number of walks of cancel() through gathers is this address. */
-static const char gather_walks_key = 0;
-
-#define GATHER_VISITS 8
 
 /* ---- arguments */
 
@@ -318,25 +311,12 @@ static void gather_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   if (child->gather->done) gather_wake(child->gather, false);
 }
 
-/* Count the visits of one walk of cancel(): each way that leads here counts, as in CPython, but
- * tasks that gather each other would be walked through for ever. True if it was here often enough.
- */
-static bool gather_visited(lua_State *L, asy_Gather *g) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &gather_walks_key);
-  uint32_t *walks = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  if (g->loop->cancel_depth <= 1) ++*walks;
-  if (g->walk != *walks) g->visits = 0;
-  g->walk = *walks;
-  return ++g->visits > GATHER_VISITS;
-}
-
-/* Cancelling a gather cancels its children; it is woken when they are done. */
+/* Cancelling a gather cancels its children; it is woken when they are done. Where tasks gather each
+ * other, task.c breaks the ring. */
 static bool gather_cancel(lua_State *L, asy_Wait *w, int msg) {
   asy_Gather *g = w->on;
   bool taken = false;
   if (g->done || !lua_checkstack(L, LUA_MINSTACK)) return false;
-  if (gather_visited(L, g)) return asy_wait_cancel(L, w, msg); /* a ring: break it here */
   int top = lua_gettop(L);
   asy_wait_push_kept(L, w);
   lua_getiuservalue(L, -1, GATHER_FUTURES);
@@ -784,9 +764,6 @@ void asy_gather_open(lua_State *L, asy_State *S) {
                                        {"shield", gather_shield},
                                        {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_GATHER, "asyncio.gather", methods);
-  uint32_t *walks = lua_newuserdatauv(L, sizeof *walks, 0);
-  *walks = 0;
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &gather_walks_key);
   asy_set_functions(L, S, functions);
   for (int i = 0; i < 3; i++) {
     lua_pushstring(L, gather_when_names[i]);
