@@ -88,6 +88,7 @@ typedef enum asy_Slot {
   ASY_SLOT_HANDLE,
   ASY_SLOT_TIMER_HANDLE,
   ASY_SLOT_LOOP_TYPE,
+  ASY_SLOT_CLOSER, /* internal: closes a generator when its loop is left; wrap.c */
   ASY_SLOT_COROUTINE, /* a coroutine object, of asyncio.async */
   ASY_SLOT_CONTEXT_VAR,
   ASY_SLOT_TOKEN,

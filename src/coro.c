@@ -25,10 +25,10 @@ static bool coro_is_function(lua_State *L, int idx) {
   return lua_tocfunction(L, idx) == coro_call;
 }
 
-/* An unstarted thread: a function lies on its stack, and nothing else has run. */
+/* An unstarted thread: a function lies on its stack, and nothing else has run. A task's own is none. */
 static bool coro_is_fresh_thread(lua_State *co) {
   lua_Debug ar;
-  return lua_status(co) == LUA_OK && lua_gettop(co) > 0 && !lua_getstack(co, 0, &ar);
+  return lua_status(co) == LUA_OK && lua_gettop(co) > 0 && !lua_getstack(co, 0, &ar) && lua_tocfunction(co, -1) != asy_wait_guard;
 }
 
 bool asy_coro_is_awaitable(lua_State *L, asy_State *S, int idx) {

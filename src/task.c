@@ -95,7 +95,6 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
 
 static int task_base(lua_State *L) {
   asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
-  if (task->fut.loop->S->waiter != &task->wait) return luaL_error(L, "cannot resume a task by hand");
   asy_wait_set_base(L, &task->wait);
   int nargs = lua_gettop(L) - ASY_BASE_FUNCTION;
   return task_k_base(L, lua_pcallk(L, nargs, LUA_MULTRET, ASY_BASE_HANDLER, 0, task_k_base), 0);
@@ -248,6 +247,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   lua_xmove(L, co, 1);
   lua_pushcfunction(co, task_handler);
   lua_xmove(L, co, nargs + 1);
+  lua_pushcfunction(co, asy_wait_guard);
   return task;
 }
 

@@ -220,6 +220,14 @@ void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
   lua_remove(L, -2);
 }
 
+static void wait_let_go_inner(lua_State *L, asy_Wait *w) {
+  wait_push_task(L, w);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -2, ASY_WAIT_INNER);
+  lua_pop(L, 1);
+  w->inner = false;
+}
+
 /* ---- parking */
 
 /* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended. */
@@ -238,6 +246,7 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
     return wait_refuse(L, ctx, wait_k);
   }
   w->armed = false;
+  if (ASY_UNLIKELY(w->inner)) wait_let_go_inner(L, w);
   if (w->kept && !w->kind->sticky) wait_let_go(L, w);
   w->kind = NULL;
   if (ASY_UNLIKELY(lua_gettop(L) != w->top)) lua_settop(L, w->top); /* somebody has resumed it by hand before */
@@ -283,6 +292,10 @@ int asy_wait_park_ready(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, asy
 
 /* ---- the step of a task */
 
+int asy_wait_guard(lua_State *L) {
+  return luaL_error(L, "cannot resume a task by hand");
+}
+
 /* Can the thread be resumed, or was it closed by hand? */
 static bool wait_is_resumable(const asy_Wait *w) {
   if (w->base) return lua_status(w->co) == LUA_YIELD;
@@ -313,6 +326,7 @@ static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
     w->armed = true;
     if (w->parked != co && asy_wait_passes(co)) lua_pop(co, 1);
   }
+  if (!w->base) lua_pop(co, 1); /* asy_wait_guard */
   S->waiter = w;
   S->innermost = co;
   S->callback = NULL;

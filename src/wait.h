@@ -84,7 +84,7 @@ enum {
   ASY_BASE_FUNCTION
 };
 
-/* User values of a Task: the userdata that it waits for; the inner coroutine in which it waits, or did so last. */
+/* User values of a Task: the userdata that it waits for; the inner coroutine in which it waits. */
 #define ASY_WAIT_KEPT 3
 #define ASY_WAIT_INNER 4
 
@@ -170,6 +170,10 @@ ASY_FUNC void asy_wait_push_error(lua_State *L, asy_Wait *w);
 
 /* Set up the record, which is all zero. [-0, +0, -] */
 ASY_FUNC void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co);
+
+/* Lies on top of the stack of a thread that has not begun: who resumes it by hand calls this, which raises. The first step takes
+ * it away. */
+ASY_FUNC int asy_wait_guard(lua_State *L);
 
 /* How a step of a task's thread ended. */
 typedef enum asy_Step {

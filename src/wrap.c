@@ -73,10 +73,10 @@ static bool wrap_close_thread(lua_State *L, lua_State *co) {
   return false;
 }
 
-/* The closer's __close: upvalue 1 is the State; the closer is a table {thread}. */
+/* The closer's __close. The closer is a userdata that keeps the thread out of reach. */
 static int wrap_closer_close(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_rawgeti(L, 1, 1);
+  asy_type_check(L, asy_state(L), 1, ASY_SLOT_CLOSER);
+  lua_getiuservalue(L, 1, 1);
   lua_State *co = lua_tothread(L, -1);
   if (!co || asy_wait_passes(co) || lua_status(co) != LUA_YIELD) return 0;
   return wrap_close_thread(L, co) ? 0 : lua_error(L);
@@ -104,11 +104,9 @@ static int wrap_wrap(lua_State *L) {
   lua_pushcclosure(L, wrap_next, 2);
   lua_pushnil(L);
   lua_pushnil(L);
-  lua_createtable(L, 1, 0);
+  asy_type_create(L, asy_state(L), ASY_SLOT_CLOSER, 0, 1);
   lua_pushvalue(L, 2);
-  lua_rawseti(L, -2, 1);
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_setmetatable(L, -2);
+  lua_setiuservalue(L, -2, 1);
   return 4;
 }
 
@@ -249,13 +247,9 @@ static int wrap_patch(lua_State *L) {
 }
 
 void asy_wrap_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg functions[] = {{"patch", wrap_patch}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"wrap", wrap_wrap}, {"patch", wrap_patch}, {NULL, NULL}};
   static const luaL_Reg closer[] = {{"__close", wrap_closer_close}, {NULL, NULL}};
   asy_add_protector(S, wrap_base, 1);
+  asy_type_new(L, S, ASY_SLOT_CLOSER, "asyncio.Closer", closer);
   asy_set_functions(L, S, functions);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-  lua_newtable(L); /* the metatable that the closers share: an upvalue of asyncio.wrap */
-  asy_set_functions(L, S, closer);
-  lua_pushcclosure(L, wrap_wrap, 2);
-  lua_setfield(L, -2, "wrap");
 }
