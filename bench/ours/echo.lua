@@ -2,12 +2,16 @@
 -- echo.lua HOST PORT: an echo server, one task per connection, until it is killed.
 local asyncio <const> = require "asyncio"
 
-local function handle(stream)
+local function echo(stream)
   while true do
     local data = stream:recv(65536)
-    if not data then break end
+    if not data then return end
     stream:sendall(data)
   end
+end
+
+local function handle(stream)
+  asyncio.pcall(echo, stream) -- a peer may reset the connection
   stream:close()
 end
 
