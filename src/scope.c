@@ -103,9 +103,9 @@ static int scope_within(lua_State *L, asy_State *S, int nargs) {
   return scope_k_within(L, LUA_OK, base);
 }
 
-/* For finalizers: was a scope that is collected forgotten, or does it go with its loop or the Lua
- * state? While the loop runs it is the former, but for os.exit(n, true): Lua runs the last finalizers
- * on the main thread, with nothing below them. */
+/* For finalizers: was a scope that is collected forgotten, or does it go with its loop or the
+ * Lua state? While the loop runs it is the former, but for os.exit(n, true): Lua runs the last
+ * finalizers on the main thread, with nothing below them. */
 static bool scope_may_report(lua_State *L, const asy_State *S, const asy_Loop *loop) {
   lua_Debug ar;
   return S->running == loop && !S->closing && (L != S->main || lua_getstack(L, 1, &ar));
