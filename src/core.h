@@ -124,6 +124,7 @@ struct asy_State {
   const char *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
   int (*toplevel)(lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
   bool (*cancel_task)(lua_State *L, asy_Future *task, int msg); /* asy_task_cancel, for future.c; set by task.c */
+  lua_CFunction base;   /* the function at the bottom of every task's thread; set by task.c */
   void (*stepped)(lua_State *L, asy_Wait *w, int how); /* after a step (asy_Step); set by task.c */
   struct {
     lua_CFunction f;

@@ -337,7 +337,10 @@ static int future_exception(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Future *fut = asy_future_check(L, S, 1);
   future_check_done(L, S, fut, "exception");
-  if (fut->state == ASY_FINISHED) return 0;
+  if (fut->state == ASY_FINISHED) {
+    lua_pushnil(L);
+    return 1;
+  }
   asy_future_push_error(L, 1, fut);
   return fut->state == ASY_CANCELLED ? lua_error(L) : 1;
 }
@@ -521,16 +524,22 @@ static int future_await(lua_State *L) {
 
 /* ---- tostring */
 
+/* Push the value on top as text; of a future only its address, since it may be the one that is being shown. [-0, +1, v] */
+static const char *future_push_value(lua_State *L, asy_State *S) {
+  asy_Future *fut = asy_future_test(L, S, -1);
+  if (!fut) return asy_name_push_value(L, lua_gettop(L));
+  return lua_pushfstring(L, "<%s at %p>", fut->is_task ? "Task" : "Future", (void *)fut);
+}
+
 void asy_future_push_outcome(lua_State *L, int idx, asy_Future *fut) {
+  asy_State *S = fut->loop->S;
   if (fut->state == ASY_FINISHED) {
     asy_future_push_first(L, idx, fut);
-    asy_name_push_value(L, lua_gettop(L));
-    lua_pushfstring(L, " result=%s", lua_tostring(L, -1));
+    lua_pushfstring(L, " result=%s", future_push_value(L, S));
   } else if (fut->state == ASY_FAILED) {
     future_push_failure(L, idx);
     lua_getiuservalue(L, -1, ASY_FAILURE_ERROR);
-    asy_name_push_value(L, lua_gettop(L));
-    lua_pushfstring(L, " exception=%s", lua_tostring(L, -1));
+    lua_pushfstring(L, " exception=%s", future_push_value(L, S));
     lua_remove(L, -4);
   } else {
     lua_pushliteral(L, "");

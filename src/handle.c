@@ -236,11 +236,10 @@ Cancel the callback: it is not called any more. Does nothing if it has been call
 static int handle_cancel(lua_State *L) {
   asy_Handle *handle = handle_check(L, 1);
   handle->cancelled = true;
+  if (!asy_timer_is_armed(&handle->timer)) return 0; /* was called, or its loop was closed: that may be gone */
   asy_timer_stop(handle->loop, &handle->timer);
-  if (handle->slot) {
-    asy_slots_remove(handle->loop, ASY_LOOP_TIMERS, &handle->loop->timer_slots, handle->slot);
-    handle->slot = 0;
-  }
+  asy_slots_remove(handle->loop, ASY_LOOP_TIMERS, &handle->loop->timer_slots, handle->slot);
+  handle->slot = 0;
   return 0;
 }
 

@@ -5,6 +5,7 @@
  * Besides it holds the few helpers that every binding uses: types, argument checks, lists in a shelf, memory. */
 #include "state.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,7 @@ void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *met
 }
 
 void *asy_type_create(lua_State *L, asy_State *S, asy_Slot slot, size_t size, int nuv) {
+  if (ASY_UNLIKELY(nuv >= USHRT_MAX)) luaL_error(L, "too many arguments"); /* Lua would take the number modulo 65536 */
   void *p = lua_newuserdatauv(L, size, nuv);
   memset(p, 0, size);
   asy_shelf_push(L, S->shelf, slot);

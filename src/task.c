@@ -80,10 +80,14 @@ static void task_fail(lua_State *L, asy_Task *task) {
 static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
-  if (status == LUA_OK || status == LUA_YIELD)
-    task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
-  else
+  if (status != LUA_OK && status != LUA_YIELD) {
     task_fail(L, task);
+  } else if (task->wait.bad_yield) { /* no instruction of Lua's followed in which it could have been raised */
+    lua_pushliteral(L, ASY_BAD_YIELD);
+    task_fail(L, task);
+  } else {
+    task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
+  }
   lua_pushvalue(L, ASY_BASE_NAMED);
   lua_setiuservalue(L, ASY_BASE_TASK, ASY_TASK_FUNCTION);
   if (task->wait.inner) {
@@ -414,18 +418,14 @@ static asy_Loop *task_check_running(lua_State *L, asy_State *S) {
   return S->running;
 }
 
-/* create_task(aw, ...) with the awaitable at index aw. */
-static int task_create_from(lua_State *L, asy_State *S, asy_Loop *loop, int aw) {
+/* What create_task takes, at index aw: leaves a function and its arguments on top, and returns how many these are. */
+static int task_unpack(lua_State *L, asy_State *S, int aw) {
   asy_coro_check(L, S, aw);
   int extra = lua_gettop(L) - aw;
-  if (lua_isfunction(L, aw)) {
-    asy_task_new(L, loop, extra);
-    return 1;
-  }
+  if (lua_isfunction(L, aw)) return extra;
   luaL_argcheck(L, !asy_future_test(L, S, aw), aw, "coroutine object or function expected, got a Future");
   luaL_argcheck(L, extra == 0, aw + 1, "no value expected: only a function takes arguments");
-  asy_task_new(L, loop, asy_coro_unpack(L, S, aw));
-  return 1;
+  return asy_coro_unpack(L, S, aw);
 }
 
 /***
@@ -441,8 +441,9 @@ Start a task on the running loop: the function runs concurrently, from the next 
 */
 static int task_create_task(lua_State *L) {
   asy_State *S = asy_state(L);
-  luaL_checkany(L, 1);
-  return task_create_from(L, S, task_check_running(L, S), 1);
+  asy_Loop *loop = task_check_running(L, S);
+  asy_task_new(L, loop, task_unpack(L, S, 1));
+  return 1;
 }
 
 /***
@@ -459,8 +460,8 @@ Start a task on this loop.
 static int loop_create_task(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_check_loop(L, S, 1);
-  luaL_checkany(L, 2);
-  return task_create_from(L, S, loop, 2);
+  asy_task_new(L, loop, task_unpack(L, S, 2));
+  return 1;
 }
 
 /***
@@ -478,10 +479,7 @@ A task factory that runs a task at once until its first wait: for `loop:set_task
 static int task_eager_factory(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_check_loop(L, S, 1);
-  asy_coro_check(L, S, 2);
-  int n = lua_gettop(L) - 2;
-  if (!lua_isfunction(L, 2)) n = asy_coro_unpack(L, S, 2);
-  task_start_eager(L, loop, n);
+  task_start_eager(L, loop, task_unpack(L, S, 2));
   return 1;
 }
 
@@ -533,10 +531,7 @@ A task that is made without asking the loop's task factory: what a factory of yo
 static int task_new(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = task_check_running(L, S);
-  asy_coro_check(L, S, 1);
-  int n = lua_gettop(L) - 1;
-  if (!lua_isfunction(L, 1)) n = asy_coro_unpack(L, S, 1);
-  task_start_plain(L, loop, n);
+  task_start_plain(L, loop, task_unpack(L, S, 1));
   return 1;
 }
 
@@ -554,8 +549,10 @@ static int task_current_task(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = lua_isnoneornil(L, 1) ? task_check_running(L, S) : asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
   asy_Task *task = asy_task_current(S);
-  if (!task || task->fut.loop != loop) return 0;
-  asy_task_push(L, task);
+  if (task && task->fut.loop == loop)
+    asy_task_push(L, task);
+  else
+    lua_pushnil(L);
   return 1;
 }
 
@@ -629,7 +626,10 @@ The Lua thread on which the task runs. It must not be resumed or closed by hand.
 */
 static int task_get_coro(lua_State *L) {
   asy_Task *task = task_check(L, 1);
-  if (!task->wait.co) return 0;
+  if (asy_future_is_done(&task->fut)) {
+    lua_pushnil(L);
+    return 1;
+  }
   task->handed_out = true;
   lua_pushthread(task->wait.co);
   lua_xmove(task->wait.co, L, 1);
@@ -789,6 +789,7 @@ void asy_task_open(lua_State *L, asy_State *S) {
                                           {"get_task_factory", loop_get_task_factory},
                                           {NULL, NULL}};
   S->stepped = task_stepped;
+  S->base = task_base;
   asy_add_protector(S, task_base, ASY_BASE_FUNCTION);
   S->cancel_task = task_cancel_future;
   asy_type_new(L, S, ASY_SLOT_TASK, "asyncio.Task", asy_future_methods());

@@ -31,12 +31,18 @@ void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co) {
 
 /* ---- the base frame */
 
-/* Is the base frame where it was? Not if the thread was closed by hand (coroutine.close). */
+/* Is the base frame where it was? Not if the thread was closed (by hand, or by its loop). Needs a free slot on w->co. */
 static bool wait_is_intact(const asy_Wait *w) {
   lua_Debug ar;
-  if (!w->co) return false;
+  const asy_State *S = w->loop->S;
   if (!w->base) return lua_gettop(w->co) > ASY_BASE_FUNCTION;
-  return lua_status(w->co) == LUA_YIELD || lua_getstack(w->co, 0, &ar);
+  if (S->waiter == w || lua_status(w->co) == LUA_YIELD) return true;
+  if (!lua_getstack(w->co, 0, &ar)) return false;
+  ar.i_ci = w->base; /* in a thread that is being closed this is the frame of a __close handler */
+  lua_getinfo(w->co, "f", &ar);
+  bool same = lua_tocfunction(w->co, -1) == S->base;
+  lua_pop(w->co, 1);
+  return same;
 }
 
 void asy_wait_set_base(lua_State *L, asy_Wait *w) {
@@ -47,7 +53,7 @@ void asy_wait_set_base(lua_State *L, asy_Wait *w) {
 
 void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot) {
   lua_State *co = w->co;
-  if (!wait_is_intact(w) || !lua_checkstack(co, 2)) {
+  if (!co || !lua_checkstack(co, 2) || !wait_is_intact(w)) {
     lua_pushnil(L);
     return;
   }
@@ -64,7 +70,7 @@ void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot) {
 
 void asy_wait_set_slot(lua_State *L, asy_Wait *w, int slot) {
   lua_State *co = w->co;
-  if (!wait_is_intact(w) || !lua_checkstack(co, 2)) {
+  if (!co || !lua_checkstack(co, 2) || !wait_is_intact(w)) {
     lua_pop(L, 1);
     return;
   }
@@ -107,11 +113,10 @@ static void wait_raise_in_hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   wait_restore_hook(w);
+  bool bad = w->bad_yield;
+  w->bad_yield = false;
   if (w->must_cancel) asy_wait_raise(L, w);
-  if (w->bad_yield) {
-    w->bad_yield = false;
-    luaL_error(L, "bad yield: a task may yield no values (asyncio.wrap makes a generator)");
-  }
+  if (bad) luaL_error(L, ASY_BAD_YIELD);
 }
 
 static void wait_set_hook(asy_Wait *w) {

@@ -192,6 +192,9 @@ ASY_FUNC void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 /* After a bare yield (YIELDED, BAD): queue the next step. With an error, that is raised out of the yield. [-0, +0, -] */
 ASY_FUNC void asy_wait_yielded(asy_Wait *w, bool bad);
 
+/* What a bare yield with values raises. */
+#define ASY_BAD_YIELD "bad yield: a task may yield no values (asyncio.wrap makes a generator)"
+
 /* Base frame: remember the calling C function as the bottom of w->co, where the slots of ASY_BASE_* lie. [-0, +0, -] */
 ASY_FUNC void asy_wait_set_base(lua_State *L, asy_Wait *w);
 
