@@ -611,19 +611,23 @@ describe("a wait", function()
     task:await()
   end))
 
-  it("allocates nothing", in_task(function()
-    local sleep = asyncio.sleep
-    sleep(0)
-    sleep(1)
-    collectgarbage()
-    collectgarbage "stop"
-    local before = collectgarbage "count"
-    for _ = 1, 100 do
+  it("allocates nothing", function()
+    if helper.SCALE < 1 then pending("memory is collected behind the test's back") end
+    local before, after
+    run(function()
+      local sleep = asyncio.sleep
       sleep(0)
       sleep(1)
-    end
-    local after = collectgarbage "count"
-    collectgarbage "restart"
+      collectgarbage()
+      collectgarbage "stop"
+      before = collectgarbage "count"
+      for _ = 1, 100 do
+        sleep(0)
+        sleep(1)
+      end
+      after = collectgarbage "count"
+      collectgarbage "restart"
+    end)
     assert.equal(before, after)
-  end))
+  end)
 end)

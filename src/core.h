@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* core.h - the two structs that everything hangs on: asy_State (one per Lua state) and asy_Loop (one per event loop).
+/* core.h - the two structs that everything hangs on: asy_State (one per Lua state) and asy_Loop
+ * (one per event loop).
  *
- * asy_State is a userdata in the registry and the first upvalue of every function of the library: no room has a global
- * variable. What the core needs often as a Lua value lies on the *shelf*, the stack of a Lua thread that is never run:
- * fetching a value from there (asy_shelf_push) neither allocates nor raises, and is faster than the registry. A loop has
- * a shelf of its own, which dies with the loop.
+ * asy_State is a userdata in the registry and the first upvalue of every function of the library:
+ * no room has a global variable. What the core needs often as a Lua value lies on the *shelf*, the
+ * stack of a Lua thread that is never run: fetching a value from there (asy_shelf_push) neither
+ * allocates nor raises, and is faster than the registry. A loop has a shelf of its own, which dies
+ * with the loop.
  *
  * Who sets a field is said beside it; each belongs to the room that is named. */
 #ifndef ASY_CORE_H
@@ -19,7 +21,8 @@
 #include "list.h"
 
 #if LUA_VERSION_NUM < 504 || (LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50403)
-#error "lua-asyncio needs Lua 5.4.3 or newer: before it, __close can neither wait nor replace an error"
+#error \
+    "lua-asyncio needs Lua 5.4.3 or newer: before it, __close can neither wait nor replace an error"
 #endif
 
 /* shared between rooms, invisible outside the library; static in the one-file build */
@@ -74,21 +77,23 @@ typedef enum asy_Class {
   ASY_CLASS_COUNT = ASY_OS_ERROR
 } asy_Class;
 
-/* Slots of the state's shelf; the error classes come first, then the metatables of the library's types. */
+/* Slots of the state's shelf; the error classes come first, then the metatables of the library's
+ * types. */
 typedef enum asy_Slot {
   ASY_SLOT_STATE = ASY_CLASS_COUNT + 1, /* the State itself, for upvalues */
-  ASY_SLOT_MODULE, /* the table that require returns */
-  ASY_SLOT_EXTRAS,  /* weak keys: object -> table of what few objects have (name, traceback ...) */
-  ASY_SLOT_LOOP,    /* the loop of set_event_loop, or nil */
+  ASY_SLOT_MODULE,                      /* the table that require returns */
+  ASY_SLOT_EXTRAS, /* weak keys: object -> table of what few objects have (name, traceback ...) */
+  ASY_SLOT_LOOP,   /* the loop of set_event_loop, or nil */
   ASY_SLOT_TRACEBACK, /* of the last error in a callback; error.c */
-  ASY_SLOT_CONTEXT, /* the context outside tasks and callbacks: table or nil */
-  ASY_SLOT_FUTURE,  /* metatables from here on */
+  ASY_SLOT_CONTEXT,   /* the context outside tasks and callbacks: table or nil */
+  ASY_SLOT_FUTURE,    /* metatables from here on */
   ASY_SLOT_TASK,
-  ASY_SLOT_FAILURE, /* internal: the error of a failed future, which reports itself when nobody has looked */
+  ASY_SLOT_FAILURE, /* internal: the error of a failed future, which reports itself when nobody has
+                       looked */
   ASY_SLOT_HANDLE,
   ASY_SLOT_TIMER_HANDLE,
   ASY_SLOT_LOOP_TYPE,
-  ASY_SLOT_CLOSER, /* internal: closes a generator when its loop is left; wrap.c */
+  ASY_SLOT_CLOSER,    /* internal: closes a generator when its loop is left; wrap.c */
   ASY_SLOT_COROUTINE, /* a coroutine object, of asyncio.async */
   ASY_SLOT_CONTEXT_VAR,
   ASY_SLOT_TOKEN,
@@ -112,35 +117,43 @@ typedef enum asy_Slot {
 
 /* One per Lua state. */
 struct asy_State {
-  lua_State *main;      /* the state's main thread; state.c */
-  lua_State *shelf;     /* a thread that never runs: its stack holds the values of asy_Slot; state.c */
-  const void *types[ASY_SLOT_COUNT + 1]; /* lua_topointer of each metatable, NULL for other slots; asy_type_new */
+  lua_State *main;  /* the state's main thread; state.c */
+  lua_State *shelf; /* a thread that never runs: its stack holds the values of asy_Slot; state.c */
+  const void *types[ASY_SLOT_COUNT +
+                    1]; /* lua_topointer of each metatable, NULL for other slots; asy_type_new */
   asy_Loop *running;    /* the loop that is being driven now, or NULL; loop.c */
   asy_Loop *current;    /* the loop of set_event_loop (also in ASY_SLOT_LOOP), or NULL; loop.c */
   asy_Wait *waiter;     /* the wait record of the task that is being executed, or NULL; wait.c */
   lua_State *innermost; /* the one thread in which that task may wait now, or NULL; wait.c */
-  lua_State *blocked;   /* innermost is NULL: the thread that entered a coroutine where it may not wait itself; wait.c */
-  asy_Loop *callback;   /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK), or NULL; handle.c */
-  const char *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
-  int (*toplevel)(lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
-  bool (*cancel_task)(lua_State *L, asy_Future *task, int msg); /* asy_task_cancel, for future.c; set by task.c */
-  lua_CFunction base;   /* the function at the bottom of every task's thread; set by task.c */
+  lua_State *blocked;   /* innermost is NULL: the thread that entered a coroutine where it may not
+                           wait itself; wait.c */
+  asy_Loop *callback; /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK),
+                         or NULL; handle.c */
+  const char
+      *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
+  int (*toplevel)(
+      lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
+  bool (*cancel_task)(lua_State *L, asy_Future *task,
+                      int msg); /* asy_task_cancel, for future.c; set by task.c */
+  lua_CFunction base; /* the function at the bottom of every task's thread; set by task.c */
   void (*stepped)(lua_State *L, asy_Wait *w, int how); /* after a step (asy_Step); set by task.c */
   struct {
     lua_CFunction f;
     int place;
-  } protectors[8];      /* C functions that call protected (pcall ...); wait.c */
-  uint64_t tasks_made;  /* numbers the default names, Task-1 ...; task.c */
-  bool closing;         /* lua_close has begun: no new loops; state.c */
+  } protectors[8];     /* C functions that call protected (pcall ...); wait.c */
+  uint64_t tasks_made; /* numbers the default names, Task-1 ...; task.c */
+  bool closing;        /* lua_close has begun: no new loops; state.c */
 };
 
 /* Slots of a loop's shelf. */
 typedef enum asy_LoopSlot {
   ASY_LOOP_SELF = 1, /* the Loop userdata */
-  ASY_LOOP_RING,     /* the newest handle in the ready queue: a ring of them through their user values; handle.c */
-  ASY_LOOP_THREADS,  /* list: every Lua thread that a task runs on, or that waits in the pool; task.c */
-  ASY_LOOP_TASKS,    /* list: the pending task of the thread with the same number, or false; task.c */
-  ASY_LOOP_TIMERS,   /* list: every TimerHandle in the heap; handle.c */
+  ASY_LOOP_RING, /* the newest handle in the ready queue: a ring of them through their user values;
+                    handle.c */
+  ASY_LOOP_THREADS, /* list: every Lua thread that a task runs on, or that waits in the pool; task.c
+                     */
+  ASY_LOOP_TASKS,  /* list: the pending task of the thread with the same number, or false; task.c */
+  ASY_LOOP_TIMERS, /* list: every TimerHandle in the heap; handle.c */
   ASY_LOOP_CALLBACK, /* the handle that is being run; handle.c */
   ASY_LOOP_HANDLER,  /* set_exception_handler's function or nil; error.c */
   ASY_LOOP_FACTORY,  /* set_task_factory's function or nil; task.c */
@@ -149,7 +162,8 @@ typedef enum asy_LoopSlot {
   ASY_LOOP_COUNT = ASY_LOOP_PINS
 } asy_LoopSlot;
 
-/* A Lua list in a loop's shelf whose entries are found by number; the free ones are chained, as luaL_ref does it. */
+/* A Lua list in a loop's shelf whose entries are found by number; the free ones are chained, as
+ * luaL_ref does it. */
 typedef struct asy_Slots {
   lua_Integer free, count;
 } asy_Slots;
@@ -162,41 +176,48 @@ typedef struct asy_Thread {
 
 #define ASY_POOL_SIZE 1024
 
-/* Something that must be shut down when its loop closes: an open libuv handle, as a rule. Embedded in what it belongs to. */
+/* Something that must be shut down when its loop closes: an open libuv handle, as a rule. Embedded
+ * in what it belongs to. */
 typedef struct asy_Closer {
   asy_Link link; /* in asy_Loop.resources while it is open */
-  /* Release what libuv holds (uv_close). Runs no Lua and uses no lua_State: lua_close calls it, too. Takes itself off the list. */
+  /* Release what libuv holds (uv_close). Runs no Lua and uses no lua_State: lua_close calls it,
+   * too. Takes itself off the list. */
   void (*close)(struct asy_Closer *closer);
 } asy_Closer;
 
-/* One per event loop: a userdata. What libuv can see of it lies outside the Lua state's memory, in `backend`. */
+/* One per event loop: a userdata. What libuv can see of it lies outside the Lua state's memory, in
+ * `backend`. */
 struct asy_Loop {
   asy_State *S;
-  lua_State *shelf;      /* as S->shelf, with the slots of asy_LoopSlot; dies with the loop */
-  asy_Backend *backend;  /* loop.c; NULL when the loop is closed */
-  asy_List ready;        /* asy_Ready: what runs in the next turn; ready.h */
-  asy_Link marker;       /* in `ready` while a turn is under way: behind what it runs; loop.c */
-  asy_Heap timers;       /* asy_Timer; timer.c */
-  asy_List tasks;        /* asy_Task.all: tasks that are not done, in the order of creation; task.c */
-  asy_List unseen;       /* asy_Failure.link: errors of futures that nobody has looked at; future.c */
-  asy_List resources;    /* asy_Closer: what must be shut down with the loop; resource.c */
-  asy_Slots thread_slots, timer_slots; /* of ASY_LOOP_THREADS and ASY_LOOP_TASKS; of ASY_LOOP_TIMERS */
-  asy_Thread *pool;      /* threads to be used again: room for ASY_POOL_SIZE; NULL before the first; task.c */
+  lua_State *shelf;     /* as S->shelf, with the slots of asy_LoopSlot; dies with the loop */
+  asy_Backend *backend; /* loop.c; NULL when the loop is closed */
+  asy_List ready;       /* asy_Ready: what runs in the next turn; ready.h */
+  asy_Link marker;      /* in `ready` while a turn is under way: behind what it runs; loop.c */
+  asy_Heap timers;      /* asy_Timer; timer.c */
+  asy_List tasks;     /* asy_Task.all: tasks that are not done, in the order of creation; task.c */
+  asy_List unseen;    /* asy_Failure.link: errors of futures that nobody has looked at; future.c */
+  asy_List resources; /* asy_Closer: what must be shut down with the loop; resource.c */
+  asy_Slots thread_slots,
+      timer_slots; /* of ASY_LOOP_THREADS and ASY_LOOP_TASKS; of ASY_LOOP_TIMERS */
+  asy_Thread
+      *pool; /* threads to be used again: room for ASY_POOL_SIZE; NULL before the first; task.c */
   int pool_count;
-  double now;            /* the virtual clock's time; timer.c */
-  uint64_t polled_at;    /* asy_sys_tick of the last poll; loop.c */
-  int run_since_poll;    /* entries since then; loop.c */
-  double slow_callback;  /* seconds; debug mode reports what takes longer */
-  uint32_t stamps;       /* the last value of asy_Future.stamp; gather.c */
-  int cancel_depth;      /* nested walks of cancel() down the chain of waits; task.c */
-  void (*after_turn)(lua_State *L, asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
-  int interrupts;        /* SIGINTs that became a cancellation of the main task; loop.c */
-  int holds;             /* who outside may still complete something: no deadlock while > 0 */
-  int in_flight;         /* requests that the virtual clock must not overtake; resource.c */
-  uint8_t factory;       /* asy_Factory: how tasks are made; task.c */
-  bool is_virtual;       /* new_event_loop{clock = "virtual"} */
+  double now;           /* the virtual clock's time; timer.c */
+  uint64_t polled_at;   /* asy_sys_tick of the last poll; loop.c */
+  unsigned polls;       /* how often libuv has been asked; loop.c */
+  int run_since_poll;   /* entries since then; loop.c */
+  double slow_callback; /* seconds; debug mode reports what takes longer */
+  uint32_t stamps;      /* the last value of asy_Future.stamp; gather.c */
+  int cancel_depth;     /* nested walks of cancel() down the chain of waits; task.c */
+  void (*after_turn)(lua_State *L,
+                     asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
+  int interrupts;  /* SIGINTs that became a cancellation of the main task; loop.c */
+  int holds;       /* who outside may still complete something: no deadlock while > 0 */
+  int in_flight;   /* requests that the virtual clock must not overtake; resource.c */
+  uint8_t factory; /* asy_Factory: how tasks are made; task.c */
+  bool is_virtual; /* new_event_loop{clock = "virtual"} */
   bool debug;
-  bool stopping;         /* stop() was called: the drive ends after this turn; loop.c */
+  bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
   bool hosted;           /* the host runs the uv_loop_t; loop.c */
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
@@ -207,7 +228,8 @@ struct asy_Loop {
 
 /* ---- State and shelf (state.c) */
 
-/* Key of the State in the registry: the address of this function's code is unique in the process. */
+/* Key of the State in the registry: the address of this function's code is unique in the process.
+ */
 ASY_FUNC asy_State *asy_state_from_registry(lua_State *L);
 
 /* The State of a function of ours, from its first upvalue. [-0, +0, -] */
@@ -227,18 +249,21 @@ static inline void asy_shelf_set(lua_State *L, lua_State *shelf, int slot) {
   lua_replace(shelf, slot);
 }
 
-/* Where Lua's xpcall and asyncio's keep the function that they call; their message handler lies at 2. */
+/* Where Lua's xpcall and asyncio's keep the function that they call; their message handler lies
+ * at 2. */
 #define ASY_PLACE_IN_XPCALL 4
 
-/* Make a C function known that calls another one protected (lua_pcallk), whose function lies at stack index `place`: see
- * asy_wait_unwinds. [-0, +0, -] */
+/* Make a C function known that calls another one protected (lua_pcallk), whose function lies at
+ * stack index `place`: see asy_wait_unwinds. [-0, +0, -] */
 ASY_FUNC void asy_add_protector(asy_State *S, lua_CFunction f, int place);
 
 /* ---- Types (state.c) */
 
-/* Make the metatable of a type and put it into its slot: `name` as in "asyncio.Lock"; methods get the State as upvalue and
- * go into __index, metamethods (names with __) into the metatable itself. [-0, +0, m] */
-ASY_FUNC void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name, const luaL_Reg *methods);
+/* Make the metatable of a type and put it into its slot: `name` as in "asyncio.Lock"; methods get
+ * the State as upvalue and go into __index, metamethods (names with __) into the metatable itself.
+ * [-0, +0, m] */
+ASY_FUNC void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name,
+                           const luaL_Reg *methods);
 
 /* Register functions in the table on top, with the State as upvalue. [-0, +0, m] */
 ASY_FUNC void asy_set_functions(lua_State *L, asy_State *S, const luaL_Reg *functions);
@@ -275,7 +300,8 @@ ASY_FUNC bool asy_opt_seconds(lua_State *L, int arg, double *out);
 /* Argument error unless arg can be called (a function, or a value with __call). [-0, +0, v] */
 ASY_FUNC void asy_check_callable(lua_State *L, int arg);
 
-/* The table of rare fields of the object at idx (ASY_SLOT_EXTRAS): pushes the field's value, nil if none. [-0, +1, -] */
+/* The table of rare fields of the object at idx (ASY_SLOT_EXTRAS): pushes the field's value, nil if
+ * none. [-0, +1, -] */
 ASY_FUNC void asy_extra_get(lua_State *L, asy_State *S, int idx, const char *field);
 
 /* Pop a value into the object's rare field. [-1, +0, m] */
@@ -288,8 +314,9 @@ ASY_FUNC lua_Integer asy_slots_add(lua_State *L, asy_Loop *loop, int list, asy_S
 ASY_FUNC void asy_slots_remove(asy_Loop *loop, int list, asy_Slots *slots, lua_Integer n);
 
 /* ---- Memory outside Lua objects.
- * asy_alloc: of the state's own allocator, so that a host's limit counts it; dies with the state. It runs no collection
- * and returns NULL when there is none. asy_malloc: for what libuv or another thread may see after lua_close. */
+ * asy_alloc: of the state's own allocator, so that a host's limit counts it; dies with the state.
+ * It runs no collection and returns NULL when there is none. asy_malloc: for what libuv or another
+ * thread may see after lua_close. */
 ASY_FUNC void *asy_alloc(asy_State *S, void *ptr, size_t old_size, size_t new_size);
 ASY_FUNC void *asy_malloc(size_t size);
 ASY_FUNC void asy_free(void *ptr);

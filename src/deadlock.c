@@ -1,17 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* deadlock.c - the report of a program that waits for what can never come. When to make it is loop.c's business. */
+/* deadlock.c - the report of a program that waits for what can never come. When to make it is
+ * loop.c's business. */
 #include "deadlock.h"
 
 #include "error.h"
+#include "name.h"
 
-/* Push "file:line" of the Lua code that waits in a thread. [-0, +1, m] */
-static const char *deadlock_push_place(lua_State *L, lua_State *co) {
+/* Push " at file:line" of the Lua code that waits in a thread; false, and nothing, if there is
+ * none. [-0, +(0|1), m] */
+static bool deadlock_push_line(lua_State *L, lua_State *co) {
   lua_Debug ar;
   for (int level = 0; co && lua_getstack(co, level, &ar); level++) {
     lua_getinfo(co, "Sl", &ar);
-    if (ar.currentline > 0) return lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+    if (ar.currentline <= 0) continue;
+    lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+    return true;
   }
-  return lua_pushliteral(L, "?");
+  return false;
+}
+
+/* Push where a task waits. One that is a C function has no line of its own: a wait at top level has
+ * that of its caller. [-0, +1, m] */
+static void deadlock_push_place(lua_State *L, asy_Task *task, bool is_main) {
+  asy_Wait *w = &task->wait;
+  if (deadlock_push_line(L, w->parked) || deadlock_push_line(L, w->co) ||
+      (is_main && deadlock_push_line(L, L)))
+    return;
+  asy_wait_push_slot(L, w, ASY_BASE_NAMED);
+  lua_pushfstring(L, " in %s()", asy_name_push(L, -1));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
 }
 
 /* Push what a task waits for: the name of another task, or the kind of thing. [-0, +1, m] */
@@ -26,7 +44,7 @@ static const char *deadlock_push_what(lua_State *L, asy_Wait *w) {
   return lua_pushfstring(L, "%s %p", w->kind->what, w->on);
 }
 
-void asy_deadlock_push(lua_State *L, asy_Loop *loop) {
+void asy_deadlock_push(lua_State *L, asy_Loop *loop, const asy_Task *main) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_task_push_all(L, loop);
   int list = lua_gettop(L);
@@ -41,8 +59,9 @@ void asy_deadlock_push(lua_State *L, asy_Loop *loop) {
     }
     const char *name = asy_task_push_name(L, list + 2, task);
     const char *what = deadlock_push_what(L, &task->wait);
-    const char *place = deadlock_push_place(L, task->wait.parked);
-    lua_pushfstring(L, "%s\n  %s waits for %s at %s", lua_tostring(L, list + 1), name, what, place);
+    deadlock_push_place(L, task, task == main);
+    lua_pushfstring(L, "%s\n  %s waits for %s%s", lua_tostring(L, list + 1), name, what,
+                    lua_tostring(L, -1));
     lua_replace(L, list + 1);
     lua_settop(L, list + 1);
   }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* error.c - error objects, their classes, tracebacks, and the exception handler.
  *
- * An error object is a table {message = ..., ...} whose metatable is its class; a class is a table {name = ...} that makes
- * error objects when it is called. The classes lie on the state's shelf, so that a test for a class is one comparison of
- * metatables. What nobody can catch goes to asy_error_handle: the loop's handler, or a report on stderr. */
+ * An error object is a table {message = ..., ...} whose metatable is its class; a class is a table
+ * {name = ...} that makes error objects when it is called. The classes lie on the state's shelf, so
+ * that a test for a class is one comparison of metatables. What nobody can catch goes to
+ * asy_error_handle: the loop's handler, or a report on stderr. */
 #include "error.h"
 
 #include <stdarg.h>
@@ -11,9 +12,20 @@
 #include <uv.h>
 
 static const char *const error_names[] = {
-  NULL, "CancelledError", "TimeoutError", "InvalidStateError", "QueueEmpty", "QueueFull", "QueueShutDown",
-  "IncompleteReadError", "LimitOverrunError", "BrokenBarrierError", "ExceptionGroup", "KeyboardInterrupt",
-  "DeadlockError", "OSError",
+    NULL,
+    "CancelledError",
+    "TimeoutError",
+    "InvalidStateError",
+    "QueueEmpty",
+    "QueueFull",
+    "QueueShutDown",
+    "IncompleteReadError",
+    "LimitOverrunError",
+    "BrokenBarrierError",
+    "ExceptionGroup",
+    "KeyboardInterrupt",
+    "DeadlockError",
+    "OSError",
 };
 
 /* ---- making and raising */
@@ -29,7 +41,8 @@ void asy_error_wrap(lua_State *L, asy_State *S, asy_Class cls) {
   lua_setmetatable(L, -2);
 }
 
-static void error_push_va(lua_State *L, asy_State *S, asy_Class cls, const char *fmt, va_list args) {
+static void error_push_va(lua_State *L, asy_State *S, asy_Class cls, const char *fmt,
+                          va_list args) {
   luaL_checkstack(L, 5, NULL);
   if (fmt)
     lua_pushvfstring(L, fmt, args);
@@ -209,7 +222,8 @@ static int error_pcall(lua_State *L) {
   luaL_checkany(L, 1);
   lua_pushboolean(L, 1);
   lua_insert(L, 1);
-  return error_pcall_finish(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 1, error_pcall_finish), 1);
+  return error_pcall_finish(
+      L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 1, error_pcall_finish), 1);
 }
 
 /* The user's message handler never sees a cancellation. */
@@ -259,7 +273,9 @@ void asy_error_traceback(lua_State *L, lua_State *co, int idx, int level) {
 
 static void error_print_field(lua_State *L, const char *label, int idx) {
   if (lua_isnil(L, idx)) return;
-  if (lua_isstring(L, idx)) { /* what cannot fail comes first: reports are written also when memory is short */
+  if (lua_isstring(
+          L,
+          idx)) { /* what cannot fail comes first: reports are written also when memory is short */
     lua_writestringerror("  %s", label);
     lua_writestringerror("%s\n", lua_tostring(L, idx));
     return;
@@ -273,10 +289,12 @@ static void error_print_field(lua_State *L, const char *label, int idx) {
 /* The default handler: the context on stderr. [1] = context */
 static int error_print(lua_State *L) {
   static const char *const fields[][2] = {
-    {"task", "task: "}, {"future", "future: "}, {"handle", "handle: "}, {"exception", "error: "}, {"traceback", ""},
+      {"task", "task: "},       {"future", "future: "}, {"handle", "handle: "},
+      {"exception", "error: "}, {"traceback", ""},
   };
   lua_getfield(L, 1, "message");
-  lua_writestringerror("asyncio: %s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "unhandled error");
+  lua_writestringerror("asyncio: %s\n",
+                       lua_isstring(L, -1) ? lua_tostring(L, -1) : "unhandled error");
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     lua_getfield(L, 1, fields[i][0]);
     error_print_field(L, fields[i][1], lua_gettop(L));
@@ -291,10 +309,11 @@ static int error_call_handler(lua_State *L) {
   return 0;
 }
 
-static void error_default(lua_State *L, const char *note) {
-  if (note) lua_writestringerror("asyncio: %s\n", note);
+/* Write the context at index idx to stderr. */
+static void error_default(lua_State *L, int idx) {
+  idx = lua_absindex(L, idx);
   lua_pushcfunction(L, error_print);
-  lua_pushvalue(L, -2);
+  lua_pushvalue(L, idx);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
@@ -311,15 +330,17 @@ void asy_error_handle(lua_State *L, asy_Loop *loop) {
   asy_shelf_push(L, loop->shelf, ASY_LOOP_HANDLER);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    error_default(L, NULL);
+    error_default(L, -1);
   } else {
     lua_pushcfunction(L, error_call_handler);
     lua_insert(L, -2);
     asy_shelf_push(L, loop->shelf, ASY_LOOP_SELF);
     lua_pushvalue(L, -4);
     if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
-      error_default(L, "the exception handler itself failed");
-      lua_writestringerror("  handler's error: %s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1));
+      lua_writestringerror("asyncio: %s\n", "the exception handler itself failed");
+      error_default(L, -2);
+      lua_writestringerror("  handler's error: %s\n",
+                           lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1));
       lua_pop(L, 1);
     }
   }
@@ -344,7 +365,8 @@ static int error_context(lua_State *L) {
   return 1;
 }
 
-void asy_error_report(lua_State *L, asy_Loop *loop, const char *message, const char *key, int object) {
+void asy_error_report(lua_State *L, asy_Loop *loop, const char *message, const char *key,
+                      int object) {
   if (object) object = lua_absindex(L, object);
   if (!lua_checkstack(L, 10)) {
     lua_pop(L, 2);
@@ -374,7 +396,8 @@ int asy_error_handler(lua_State *L) {
   return 1;
 }
 
-bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message, const char *key, int object) {
+bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message, const char *key,
+                    int object) {
   asy_State *S = loop->S;
   if (object) object = lua_absindex(L, object);
   int f = lua_gettop(L) - nargs;
@@ -408,7 +431,7 @@ void asy_error_open(lua_State *L, asy_State *S) {
   }
   lua_pop(L, 1);
   static const luaL_Reg functions[] = {
-    {"is", error_is}, {"pcall", error_pcall}, {"xpcall", error_xpcall}, {NULL, NULL}};
+      {"is", error_is}, {"pcall", error_pcall}, {"xpcall", error_xpcall}, {NULL, NULL}};
   asy_add_protector(S, error_pcall, 2);
   asy_add_protector(S, error_xpcall, ASY_PLACE_IN_XPCALL);
   asy_set_functions(L, S, functions);

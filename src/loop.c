@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* loop.c - the event loop: one turn, and the drivers that call it.
  *
- * What libuv can see of a loop (the backend) comes from malloc and outlives the Lua state if it must: on a host's uv_loop_t
- * lua_close only asks libuv to close the handles, and the last close callback frees the record. With the loop's own
- * uv_loop_t the turn runs after uv_run has returned, so that no Lua code ever runs inside a libuv callback; on a host's
- * uv_loop_t it is loop_on_turn, a check callback, the only libuv callback that enters Lua. */
+ * What libuv can see of a loop (the backend) comes from malloc and outlives the Lua state if it
+ * must: on a host's uv_loop_t lua_close only asks libuv to close the handles, and the last close
+ * callback frees the record. With the loop's own uv_loop_t the turn runs after uv_run has returned,
+ * so that no Lua code ever runs inside a libuv callback; on a host's uv_loop_t it is loop_on_turn,
+ * a check callback, the only libuv callback that enters Lua. */
 #include "loop.h"
 
 #include <math.h>
@@ -16,8 +17,9 @@
 #include "pin.h"
 #include "sys.h"
 
-/* While something is ready the poll is left out until so many entries have run, or so much time has passed (at the next tick of
- * the system's coarse clock: reading the fine one each turn would cost more than the turn of a small program). */
+/* While something is ready the poll is left out until so many entries have run, or so much time has
+ * passed (at the next tick of the system's coarse clock: reading the fine one each turn would cost
+ * more than the turn of a small program). */
 #define LOOP_POLL_ENTRIES 64
 #define LOOP_POLL_NANOSECONDS 1000000u
 
@@ -30,10 +32,11 @@ struct asy_Backend {
   uv_async_t async; /* ends a poll: a signal, another thread */
   uv_timer_t timer; /* the first timer of the heap */
   uv_check_t check; /* on a host's loop: runs the turn after its poll */
-  uv_idle_t idle;   /* on a host's loop: active while something is ready or due, so that its poll does not sleep */
-  int open;         /* handles that are not closed yet */
-  asy_Loop *loop;   /* NULL once the Lua side is gone */
-  lua_State *L;     /* on a host's loop: the thread on which its turns run */
+  uv_idle_t idle; /* on a host's loop: active while something is ready or due, so that its poll does
+                     not sleep */
+  int open;       /* handles that are not closed yet */
+  asy_Loop *loop; /* NULL once the Lua side is gone */
+  lua_State *L;   /* on a host's loop: the thread on which its turns run */
 };
 
 uv_loop_t *asy_loop_uv(asy_Loop *loop) {
@@ -42,28 +45,56 @@ uv_loop_t *asy_loop_uv(asy_Loop *loop) {
 
 /* ---- the turn */
 
-static void loop_report_slow(lua_State *L, asy_Loop *loop, const asy_Ready *entry, uint64_t begun) {
+/* [1] = what ran, [2] = seconds */
+static int loop_print_slow(lua_State *L) {
+  const char *what = luaL_tolstring(L, 1, NULL);
+  lua_writestringerror("asyncio: %s", what);
+  lua_writestringerror(" took %.3f seconds\n", lua_tonumber(L, 2));
+  return 0;
+}
+
+/* Push the task or handle to which an entry belongs that is about to run. */
+static void loop_push_entry(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  if (entry->run == asy_wait_run) {
+    asy_task_push(L, ASY_TASK_OF_WAIT(ASY_CONTAINER(entry, asy_Wait, entry)));
+  } else if (entry->run == asy_handle_run) {
+    asy_shelf_push(L, loop->shelf, ASY_LOOP_RING);
+    lua_getiuservalue(L, -1, ASY_HANDLE_NEXT); /* the oldest one */
+    lua_remove(L, -2);
+  } else {
+    lua_pushliteral(L, "a callback");
+  }
+}
+
+/* Debug mode: say what has kept the loop busy for too long. */
+static void loop_run_timed(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  if (!lua_checkstack(L, LUA_MINSTACK + 4)) {
+    entry->run(L, loop, entry);
+    return;
+  }
+  loop_push_entry(L, loop, entry);
+  uint64_t begun = uv_hrtime();
+  entry->run(L, loop, entry);
   double seconds = (double)(uv_hrtime() - begun) / 1e9;
-  (void)L;
-  if (seconds < loop->slow_callback) return;
-  lua_writestringerror("asyncio: a %s", entry->run == asy_wait_run ? "task's step" : "callback");
-  lua_writestringerror(" took %.3f seconds\n", seconds);
+  if (seconds >= loop->slow_callback) {
+    lua_pushcfunction(L, loop_print_slow);
+    lua_pushvalue(L, -2);
+    lua_pushnumber(L, seconds);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
 }
 
 static void loop_run_entry(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
-  if (ASY_UNLIKELY(loop->debug)) {
-    uint64_t begun = uv_hrtime();
-    asy_Run *run = entry->run;
-    asy_Ready copy = {{NULL, NULL}, run}; /* the entry's memory may be gone afterwards */
-    run(L, loop, entry);
-    if (!loop->closed) loop_report_slow(L, loop, &copy, begun);
-    return;
-  }
-  entry->run(L, loop, entry);
+  if (ASY_UNLIKELY(loop->debug))
+    loop_run_timed(L, loop, entry);
+  else
+    entry->run(L, loop, entry);
 }
 
-/* Append what is due, then run what the queue holds now; what is appended meanwhile runs in the next turn. With a deadline (of
- * uv_hrtime; 0: none) it may stop in between: the next call goes on with the same turn. */
+/* Append what is due, then run what the queue holds now; what is appended meanwhile runs in the
+ * next turn. With a deadline (of uv_hrtime; 0: none) it may stop in between: the next call goes on
+ * with the same turn. */
 static void loop_turn(lua_State *L, asy_Loop *loop, uint64_t deadline) {
   if (asy_list_is_empty(&loop->marker)) {
     asy_timer_collect(L, loop);
@@ -100,12 +131,14 @@ static void loop_arm(asy_Backend *backend, double seconds) {
 }
 
 static void loop_uv_run(asy_Loop *loop, uv_run_mode mode) {
+  loop->polls++;
   uv_run(loop->backend->uv, mode);
   loop->polled_at = asy_sys_tick();
   loop->run_since_poll = 0;
 }
 
-/* Simulated time: when nothing is ready, one poll brought nothing, and nobody outside is at work, jump to the first timer. */
+/* Simulated time: when nothing is ready, one poll brought nothing, and nobody outside is at work,
+ * jump to the first timer. */
 static void loop_poll_virtual(asy_Loop *loop) {
   asy_HeapNode *first = asy_heap_top(&loop->timers);
   loop_uv_run(loop, UV_RUN_NOWAIT);
@@ -120,7 +153,8 @@ static void loop_poll_virtual(asy_Loop *loop) {
 /* Let libuv look for I/O; sleep until the first timer if nothing is ready. */
 static void loop_poll(asy_Loop *loop) {
   if (!asy_list_is_empty(&loop->ready) || loop->stopping) {
-    if (loop->run_since_poll >= LOOP_POLL_ENTRIES || asy_sys_tick() - loop->polled_at >= LOOP_POLL_NANOSECONDS)
+    if (loop->run_since_poll >= LOOP_POLL_ENTRIES ||
+        asy_sys_tick() - loop->polled_at >= LOOP_POLL_NANOSECONDS)
       loop_uv_run(loop, UV_RUN_NOWAIT);
     return;
   }
@@ -143,7 +177,8 @@ static void loop_poll(asy_Loop *loop) {
 /* Could anything still happen? Asked with our own handles unref'd. */
 static bool loop_is_alive(asy_Loop *loop) {
   asy_Backend *backend = loop->backend;
-  if (!asy_list_is_empty(&loop->ready) || loop->timers.count || loop->holds || loop->stopping) return true;
+  if (!asy_list_is_empty(&loop->ready) || loop->timers.count || loop->holds || loop->stopping)
+    return true;
   uv_unref((uv_handle_t *)&backend->async);
   bool alive = uv_loop_alive(backend->uv) != 0;
   uv_ref((uv_handle_t *)&backend->async);
@@ -154,12 +189,13 @@ static bool loop_is_alive(asy_Loop *loop) {
 static int loop_throw_deadlock(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
   asy_Task *task = lua_touserdata(L, 1);
-  asy_deadlock_push(L, S->running);
+  asy_deadlock_push(L, S->running, task);
   asy_wait_throw(L, &task->wait);
   return 0;
 }
 
-/* Nothing is left that could wake anybody: say so in the main task. False if there is no task in which it could be raised. */
+/* Nothing is left that could wake anybody: say so in the main task. False if there is no task in
+ * which it could be raised. */
 static bool loop_break_deadlock(lua_State *L, int fut) {
   asy_Future *main = lua_touserdata(L, fut);
   if (!main->is_task || ((asy_Task *)(void *)main)->wait.state != ASY_WAIT_PARKED) return false;
@@ -171,7 +207,8 @@ static bool loop_break_deadlock(lua_State *L, int fut) {
   return true;
 }
 
-/* True if the main future can never be completed: asked again after a collection, since a finalizer may wake somebody. */
+/* True if the main future can never be completed: asked again after a collection, since a finalizer
+ * may wake somebody. */
 static bool loop_is_deadlocked(lua_State *L, asy_Loop *loop) {
   if (loop_is_alive(loop)) return false;
   lua_gc(L, LUA_GCCOLLECT);
@@ -199,7 +236,8 @@ static void loop_cancel_main(lua_State *L, asy_Loop *loop, int fut, asy_Interrup
   asy_future_cancel(L, fut, lua_touserdata(L, fut), 0);
 }
 
-/* Turn after turn, until it is stopped or interrupted. False for a deadlock that no task can be told of. */
+/* Turn after turn, until it is stopped or interrupted. False for a deadlock that no task can be
+ * told of. */
 static bool loop_run(lua_State *L, asy_Loop *loop, int fut, asy_Interrupt *watch) {
   for (;;) {
     if (fut && loop_is_deadlocked(L, loop) && !loop_break_deadlock(L, fut)) return false;
@@ -247,7 +285,7 @@ bool asy_loop_drive(lua_State *L, asy_Loop *loop, int fut) {
   loop->stopping = loop->interrupted = false;
   if (interrupted) asy_error_raise(L, S, ASY_KEYBOARD_INTERRUPT, NULL);
   if (!alive) {
-    asy_deadlock_push(L, loop);
+    asy_deadlock_push(L, loop, NULL);
     lua_error(L);
   }
   return !fut || asy_future_is_done(lua_touserdata(L, fut));
@@ -304,6 +342,7 @@ static void loop_on_turn(uv_check_t *check) {
   asy_Backend *backend = check->data;
   asy_Loop *loop = backend->loop;
   if (!loop || loop->S->running == loop) return;
+  loop->polls++;
   loop_host_turn(loop, 0);
   if (!backend->loop) return; /* closed meanwhile */
   if (asy_list_is_empty(&loop->ready))
@@ -368,7 +407,8 @@ static void loop_close_backend(asy_Backend *backend) {
   loop_close_handle((uv_handle_t *)&backend->check);
   loop_close_handle((uv_handle_t *)&backend->idle);
   if (own) {
-    while (uv_loop_close(uv) == UV_EBUSY) uv_run(uv, UV_RUN_ONCE);
+    while (uv_loop_close(uv) == UV_EBUSY)
+      uv_run(uv, UV_RUN_ONCE);
     asy_free(backend);
   } else if (none) {
     asy_free(backend);
@@ -399,9 +439,11 @@ static int loop_new_backend(asy_Loop *loop, uv_loop_t *uv) {
 static void loop_new_shelf(lua_State *L, asy_Loop *loop) {
   loop->shelf = lua_newthread(L);
   lua_setiuservalue(L, -2, 1);
-  if (!lua_checkstack(loop->shelf, ASY_LOOP_COUNT + LUA_MINSTACK)) luaL_error(L, "not enough memory");
+  if (!lua_checkstack(loop->shelf, ASY_LOOP_COUNT + LUA_MINSTACK))
+    luaL_error(L, "not enough memory");
   lua_settop(loop->shelf, ASY_LOOP_COUNT);
-  static const int tables[] = {ASY_LOOP_THREADS, ASY_LOOP_TASKS, ASY_LOOP_TIMERS, ASY_LOOP_PINS, ASY_LOOP_UNSEEN};
+  static const int tables[] = {ASY_LOOP_THREADS, ASY_LOOP_TASKS, ASY_LOOP_TIMERS, ASY_LOOP_PINS,
+                               ASY_LOOP_UNSEEN};
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
     lua_newtable(L);
     asy_shelf_set(L, loop->shelf, tables[i]);
@@ -443,7 +485,8 @@ asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags
   return loop;
 }
 
-/* Release what lies outside Lua's memory. Runs no Lua code: lua_close and the collector call it, too. */
+/* Release what lies outside Lua's memory. Runs no Lua code: lua_close and the collector call it,
+ * too. */
 static void loop_release(asy_Loop *loop) {
   asy_Link *link;
   asy_HeapNode *node;
@@ -456,11 +499,16 @@ static void loop_release(asy_Loop *loop) {
   loop->hosted = false; /* nobody is to be notified any more */
   loop_close_backend(loop->backend);
   loop->backend = NULL;
-  while (asy_list_take(&loop->ready)) continue;
-  while (asy_list_take(&loop->tasks)) continue;
-  while (asy_list_take(&loop->unseen)) continue;
-  while ((node = asy_heap_top(&loop->timers)) != NULL) asy_heap_remove(&loop->timers, node);
-  if (loop->timers.items) asy_alloc(loop->S, loop->timers.items, loop->timers.size * sizeof(asy_HeapItem), 0);
+  while (asy_list_take(&loop->ready))
+    continue;
+  while (asy_list_take(&loop->tasks))
+    continue;
+  while (asy_list_take(&loop->unseen))
+    continue;
+  while ((node = asy_heap_top(&loop->timers)) != NULL)
+    asy_heap_remove(&loop->timers, node);
+  if (loop->timers.items)
+    asy_alloc(loop->S, loop->timers.items, loop->timers.size * sizeof(asy_HeapItem), 0);
   memset(&loop->timers, 0, sizeof loop->timers);
   if (loop->pool) asy_alloc(loop->S, loop->pool, ASY_POOL_SIZE * sizeof *loop->pool, 0);
   loop->pool = NULL;
@@ -618,7 +666,8 @@ static int loop_ensure_future(lua_State *L) {
   asy_State *S = asy_state(L);
   luaL_checkany(L, 1);
   asy_coro_check(L, S, 1);
-  luaL_argcheck(L, lua_gettop(L) == 1, 2, "no value expected: bind arguments with a function or asyncio.async");
+  luaL_argcheck(L, lua_gettop(L) == 1, 2,
+                "no value expected: bind arguments with a function or asyncio.async");
   if (asy_future_test(L, S, 1)) return 1;
   asy_task_ensure(L, asy_loop_get(L, S), 1);
   return 1;
@@ -626,8 +675,8 @@ static int loop_ensure_future(lua_State *L) {
 
 /* ---- running from a script */
 
-/* An error leaves the library at the end of a run. If nothing on the stack can catch it, the failed task's own stack is shown:
- * stock lua would show the main chunk's only. */
+/* An error leaves the library at the end of a run. If nothing on the stack can catch it, the failed
+ * task's own stack is shown: stock lua would show the main chunk's only. */
 static void loop_show_uncaught(lua_State *L, int fut) {
   asy_State *S = asy_state(L);
   asy_Future *future = lua_touserdata(L, fut);
@@ -668,9 +717,12 @@ static asy_Future *loop_prepare(lua_State *L, asy_State *S, asy_Loop *loop, int 
 
 int asy_loop_run_until_complete(lua_State *L, asy_Loop *loop, int aw) {
   asy_State *S = loop->S;
-  if (S->running) return luaL_error(L, "cannot run the event loop while %s is running", S->running == loop ? "it" : "another loop");
+  if (S->running)
+    return luaL_error(L, "cannot run the event loop while %s is running",
+                      S->running == loop ? "it" : "another loop");
   asy_Future *fut = loop_prepare(L, S, loop, aw);
-  if (!asy_loop_drive(L, loop, aw)) return luaL_error(L, "the event loop was stopped before the future was done");
+  if (!asy_loop_drive(L, loop, aw))
+    return luaL_error(L, "the event loop was stopped before the future was done");
   (void)fut;
   return asy_loop_results(L, aw);
 }
@@ -717,9 +769,11 @@ static int loop_toplevel(lua_State *L) {
   lua_insert(L, 1);
   if (S->current && S->current->closed) S->current = NULL;
   asy_Loop *loop = asy_loop_get(L, S);
-  if (loop->hosted || !loop->watches_sigint) return luaL_error(L, "cannot wait outside a task: the host drives the event loop");
+  if (loop->hosted || !loop->watches_sigint)
+    return luaL_error(L, "cannot wait outside a task: the host drives the event loop");
   asy_task_new(L, loop, n);
-  if (!asy_loop_drive(L, loop, 1)) return luaL_error(L, "the event loop was stopped before the wait was over");
+  if (!asy_loop_drive(L, loop, 1))
+    return luaL_error(L, "the event loop was stopped before the wait was over");
   return asy_loop_results(L, 1);
 }
 
@@ -880,7 +934,8 @@ static int loop_index(lua_State *L) {
 static int loop_newindex(lua_State *L) {
   asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
   const char *key = luaL_checkstring(L, 2);
-  if (strcmp(key, "slow_callback_duration") != 0) return luaL_error(L, "a Loop has no field '%s'", key);
+  if (strcmp(key, "slow_callback_duration") != 0)
+    return luaL_error(L, "a Loop has no field '%s'", key);
   loop->slow_callback = asy_check_seconds(L, 3);
   return 0;
 }
@@ -888,8 +943,9 @@ static int loop_newindex(lua_State *L) {
 static int loop_tostring(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
-  lua_pushfstring(L, "<asyncio.Loop running=%s closed=%s debug=%s>", S->running == loop ? "true" : "false",
-                  loop->closed ? "true" : "false", loop->debug ? "true" : "false");
+  lua_pushfstring(L, "<asyncio.Loop running=%s closed=%s debug=%s>",
+                  S->running == loop ? "true" : "false", loop->closed ? "true" : "false",
+                  loop->debug ? "true" : "false");
   return 1;
 }
 
@@ -918,12 +974,10 @@ void asy_loop_open(lua_State *L, asy_State *S) {
                                      {"__tostring", loop_tostring},
                                      {"__gc", loop_gc},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"get_running_loop", loop_get_running},
-                                       {"get_event_loop", loop_get_event_loop},
-                                       {"new_event_loop", loop_new_event_loop},
-                                       {"set_event_loop", loop_set_event_loop},
-                                       {"ensure_future", loop_ensure_future},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"get_running_loop", loop_get_running},  {"get_event_loop", loop_get_event_loop},
+      {"new_event_loop", loop_new_event_loop}, {"set_event_loop", loop_set_event_loop},
+      {"ensure_future", loop_ensure_future},   {NULL, NULL}};
   S->toplevel = loop_toplevel;
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
   asy_set_functions(L, S, functions);
