@@ -5,14 +5,19 @@
 
 #include <string.h>
 
-#define ARENA_SIZE ((size_t)256 * 1024)
+#define ARENA_SIZE ((size_t)128 * 1024)
 #define ARENA_PIECE ((size_t)64 * 1024) /* the most that is read at once */
 #define ARENA_LEAST ((size_t)16 * 1024) /* with less room than this the arena is emptied first */
+
+/* glibc gives the top of the heap back to the system whenever 128 KiB of it are free, which large received strings do all the time,
+ * and takes it again, page fault by page fault. Freeing a block of this size once makes it wait for twice as much. */
+#define ARENA_WARM_UP ((size_t)1024 * 1024)
 
 typedef struct arena_Arena {
   asy_Closer closer; /* in asy_Loop.resources, always at its front */
   asy_List lent;     /* asy_Input.lent: whose bytes lie here */
   size_t used;       /* free is what lies behind */
+  unsigned full;     /* the poll (asy_Loop.polls) in which it became full */
   char bytes[ARENA_SIZE];
 } arena_Arena;
 
@@ -35,6 +40,7 @@ static arena_Arena *arena_of(asy_Loop *loop) {
 
 int asy_arena_prepare(asy_Loop *loop) {
   if (arena_of(loop)) return 0;
+  asy_free(asy_malloc(ARENA_WARM_UP));
   arena_Arena *arena = asy_malloc(sizeof *arena); /* untouched pages of it cost nothing */
   if (!arena) return UV_ENOMEM;
   asy_list_init(&arena->lent);
@@ -69,6 +75,15 @@ void asy_arena_alloc(asy_Loop *loop, uv_buf_t *buf) {
   arena_Arena *arena = arena_of(loop);
   if (asy_list_is_empty(&arena->lent)) arena->used = 0;
   if (ARENA_SIZE - arena->used < ARENA_LEAST) {
+    if (arena->used < ARENA_SIZE) { /* for the first time in this poll */
+      arena->used = ARENA_SIZE;
+      arena->full = loop->polls;
+    }
+    if (arena->full == loop->polls) { /* the others wait for the next poll: by then the readers have
+                                         run, as a rule */
+      *buf = uv_buf_init(NULL, 0);
+      return;
+    }
     arena_empty(arena);
     if (asy_list_is_empty(&arena->lent)) arena->used = 0;
   }

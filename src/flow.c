@@ -354,7 +354,8 @@ static void flow_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) 
 
 static void flow_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   asy_Stream *s = ASY_CONTAINER(stream, asy_Stream, uv.stream);
-  if (n == 0) return; /* EAGAIN */
+  if (n == 0 || n == UV_ENOBUFS)
+    return; /* EAGAIN; or the arena is full: libuv asks again in its next poll */
   int err = n < 0 ? (int)n : asy_arena_receive(s->res.loop, &s->input, buf->base, (size_t)n);
   if (err)
     asy_flow_feed_end(s, err);
