@@ -113,7 +113,10 @@ static void loop_turn(lua_State *L, asy_Loop *loop, uint64_t deadline) {
 
 static void loop_on_timer(uv_timer_t *timer) {
   asy_Backend *backend = timer->data;
-  if (backend->loop && backend->loop->hosted) asy_ready_notify(backend->loop);
+  if (backend->loop && backend->loop->hosted)
+    asy_ready_notify(backend->loop);
+  else
+    uv_stop(timer->loop); /* before 1.45 timers run before the poll, which would then sleep on */
 }
 
 static void loop_on_async(uv_async_t *async) {
@@ -231,6 +234,7 @@ static void loop_stop_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 /* The first SIGINT of a Runner cancels its main task. */
 static void loop_cancel_main(lua_State *L, asy_Loop *loop, int fut, asy_Interrupt *watch) {
   if (!fut || !loop->cancel_on_sigint || watch->count == 0) return;
+  if (asy_future_is_done(lua_touserdata(L, fut))) return;
   loop->cancel_on_sigint = false;
   loop->interrupts++;
   asy_future_cancel(L, fut, lua_touserdata(L, fut), 0);
@@ -281,7 +285,8 @@ bool asy_loop_drive(lua_State *L, asy_Loop *loop, int fut) {
   S->running = NULL;
   asy_list_remove(&stop.link);
   asy_interrupt_end(&watch);
-  bool interrupted = loop->interrupted;
+  bool late = watch.count && loop->cancel_on_sigint; /* a SIGINT after the main task was done */
+  bool interrupted = loop->interrupted || late || asy_interrupt_is_due(&watch);
   loop->stopping = loop->interrupted = false;
   if (interrupted) asy_error_raise(L, S, ASY_KEYBOARD_INTERRUPT, NULL);
   if (!alive) {
