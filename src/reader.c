@@ -270,8 +270,9 @@ Read until a separator, which belongs to the result.
 @raise argument error; IncompleteReadError (field partial) if the stream ends before;
 LimitOverrunError (field consumed) if there is no separator within the stream's limit, what has come
 stays to be read; OSError; an error if another task is reading
-@usage local a, b = asyncio.testing.stream_pair(); b:write("key: value\r\n"); assert(a:readuntil(":
-") == "key: ")
+@usage local a, b = asyncio.testing.stream_pair()
+b:write("key: value\r\n")
+assert(a:readuntil(": ") == "key: ")
 @see asyncio-stream.html#asyncio.StreamReader.readuntil
 */
 static int reader_readuntil(lua_State *L) {
