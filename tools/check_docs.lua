@@ -17,6 +17,12 @@ local UNITS <const> = { "second", "byte", "how many", "number of", "index", "por
 local SECONDS <const> = { delay = true, seconds = true, timeout = true, when = true,
   deadline = true, interval = true, s = true }
 
+-- Tables of functions that have no page of their own, with the reason.
+local WITHOUT_PAGE <const> = {
+  patch_functions = "stand in for functions of Lua's coroutine library: asyncio.patch tells",
+  loaders = "package.preload",
+}
+
 local problems = 0
 
 local function complain(file, line, text, ...)
@@ -40,7 +46,7 @@ local function check_params(entry, name)
     local is_number = param.type and (param.type:find("number") or param.type:find("integer"))
     if is_number and SECONDS[param.name] and not param.text:lower():find("second") then
       complain(entry.file, entry.line, "%s: '%s' is a time: say 'seconds'", name, param.name)
-    elseif is_number and not has_unit(param.text) then
+    elseif is_number and param.name ~= "port" and not has_unit(param.text) then
       complain(entry.file, entry.line, "%s: the number '%s' has no unit (seconds, bytes, ...)",
         name, param.name)
     end
@@ -93,7 +99,7 @@ local function check_c(path, shown)
   end
   local count = 0
   for _, reg in ipairs(parser.registered(text)) do
-    if not reg.name:find("^_") then
+    if not reg.name:find("^_") and not WITHOUT_PAGE[reg.table] then
       count = count + 1
       local entry = by_definition[reg.definition]
       if not entry then

@@ -16,12 +16,12 @@ local LAYERS <const> = {
   { name = "plain C", rooms = { "list", "heap", "buffer" }, plain = true },
   { name = "errors", rooms = { "core", "pin", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
-    rooms = { "ready", "timer", "wait", "context", "handle", "future", "coro", "task", "interrupt",
+    rooms = { "sys", "ready", "timer", "wait", "context", "handle", "future", "coro", "task", "interrupt",
       "deadlock", "loop" } },
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
-  { name = "I/O base", rooms = { "sys", "resource", "arena", "addr", "flow" }, ordered = true },
+  { name = "I/O base", rooms = { "resource", "arena", "addr", "flow" }, ordered = true },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
   { name = "leaves",
     rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
@@ -45,8 +45,8 @@ local SUSPENDS <const> = { ["wait.c"] = "the one room that suspends and resumes"
 -- The types that a room owns besides the one it is named after; their statics begin with them.
 local WORDS <const> = {
   scope = { timeout = true, group = true },
-  handle = { sleep = true, loop = true }, -- a Loop's methods stand with what they make
-  future = { loop = true },
+  handle = { sleep = true, ring = true, loop = true }, -- a Loop's methods stand with what they make
+  future = { failure = true, loop = true },
   task = { loop = true },
   wrap = { patch = true },
 }
