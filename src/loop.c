@@ -14,6 +14,7 @@
 #include "deadlock.h"
 #include "error.h"
 #include "interrupt.h"
+#include "name.h"
 #include "pin.h"
 #include "sys.h"
 
@@ -680,6 +681,12 @@ static int loop_ensure_future(lua_State *L) {
 
 /* ---- running from a script */
 
+/* Is the C function on top one that runs a file and catches nothing? */
+static bool loop_lets_errors_pass(lua_State *L) {
+  const char *name = asy_name_global(L, -1);
+  return name && (strcmp(name, "require") == 0 || strcmp(name, "dofile") == 0);
+}
+
 /* An error leaves the library at the end of a run. If nothing on the stack can catch it, the failed
  * task's own stack is shown: stock lua would show the main chunk's only. */
 static void loop_show_uncaught(lua_State *L, int fut) {
@@ -687,11 +694,13 @@ static void loop_show_uncaught(lua_State *L, int fut) {
   asy_Future *future = lua_touserdata(L, fut);
   lua_Debug ar;
   bool host = false;
+  int top = lua_gettop(L);
   if (future->state != ASY_FAILED || L != S->main) return;
   for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "S", &ar);
     if (host) return; /* a C function in between may be a pcall */
-    host = *ar.what == 'C';
+    lua_getinfo(L, "Sf", &ar);
+    host = *ar.what == 'C' && !loop_lets_errors_pass(L);
+    lua_settop(L, top);
   }
   if (!host) return; /* called by a C host, not by the lua program */
   asy_future_push_traceback(L, fut, future);

@@ -21,27 +21,48 @@ enum { RUNNER_LOOP = 1, RUNNER_FACTORY };
 
 /* ---- shutting down */
 
+/* It has waited again since its last cancellation, and no error is on its way in it. It need not be
+ * suspended for long: `while true do pcall(asyncio.sleep, 0) end` is always woken already. */
 static bool runner_swallowed(const asy_Task *task) {
   const asy_Wait *w = &task->wait;
-  return w->state == ASY_WAIT_PARKED && w->parks != task->cancelled_at && !asy_wait_unwinds(w);
+  if (w->state == ASY_WAIT_NONE || w->state == ASY_WAIT_CANCELLED || w->must_cancel) return false;
+  return w->parks != task->cancelled_at && !asy_wait_unwinds(w);
 }
 
-/* [1] = task: report that it ignores its cancellation. */
-static int runner_report_protected(lua_State *L) {
-  asy_Task *task = lua_touserdata(L, 1);
-  lua_pushnil(L);
-  lua_getfield(L, 1, "traceback");
-  lua_pushvalue(L, 1);
+/* Push the stack of the task at idx as text. */
+static void runner_push_stack(lua_State *L, int idx) {
+  lua_getfield(L, idx, "traceback");
+  lua_pushvalue(L, idx);
   lua_call(L, 1, 1);
-  asy_error_report(L, task->fut.loop, "task swallowed its cancellation 100 times and still waits; it is abandoned", "task", 1);
+}
+
+/* [1] = task: remember where the last cancellation is raised, for the report. */
+static int runner_note_place(lua_State *L) {
+  runner_push_stack(L, 1);
+  asy_extra_set(L, asy_state_from_registry(L), 1, "swallowed");
   return 0;
 }
 
-static void runner_abandon(lua_State *L, asy_Task *task) {
-  lua_pushcfunction(L, runner_report_protected);
+/* [1] = task: report that it ignores its cancellation. */
+static int runner_report(lua_State *L) {
+  asy_Task *task = lua_touserdata(L, 1);
+  lua_pushnil(L);
+  runner_push_stack(L, 1);
+  asy_extra_get(L, task->fut.loop->S, 1, "swallowed");
+  lua_pushfstring(L, "%s\nits last cancellation was raised here:\n%s", luaL_tolstring(L, 3, NULL),
+                  luaL_tolstring(L, 4, NULL));
+  lua_replace(L, 3);
+  lua_settop(L, 3);
+  asy_error_report(L, task->fut.loop,
+                   "task swallowed its cancellation 100 times and still waits; it is abandoned",
+                   "task", 1);
+  return 0;
+}
+
+static void runner_call(lua_State *L, asy_Task *task, lua_CFunction f) {
+  lua_pushcfunction(L, f);
   asy_task_push(L, task);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
-  asy_task_close(L, task);
 }
 
 /* Between two turns of the shutdown: deliver again where it was swallowed; stop when everybody is done. */
@@ -53,13 +74,14 @@ static void runner_after_turn(lua_State *L, asy_Loop *loop) {
     next = asy_list_next(&loop->tasks, link);
     if (!task->doomed) continue;
     if (runner_swallowed(task)) {
-      if (task->deliveries == RUNNER_DELIVERIES) {
-        runner_abandon(L, task);
+      if (task->deliveries >= RUNNER_DELIVERIES) {
+        runner_call(L, task, runner_report);
+        asy_task_close(L, task);
         next = asy_list_first(&loop->tasks); /* its __close handlers may have done anything */
         pending = false;
         continue;
       }
-      task->deliveries++;
+      if (++task->deliveries == RUNNER_DELIVERIES) runner_call(L, task, runner_note_place);
       asy_task_cancel(L, task, 0);
     }
     pending = true;

@@ -72,7 +72,10 @@ static void task_fail(lua_State *L, asy_Task *task) {
     asy_future_set_cancelled(L, ASY_BASE_TASK, &task->fut, true);
     return;
   }
-  if (asy_error_is(L, task->fut.loop->S, -1, ASY_KEYBOARD_INTERRUPT)) task->fut.loop->interrupted = true;
+  if (asy_error_is(L, task->fut.loop->S, -1, ASY_KEYBOARD_INTERRUPT)) {
+    task->fut.loop->interrupted = true; /* who drives the loop raises it */
+    asy_future_expect(&task->fut);
+  }
   lua_pushvalue(L, ASY_BASE_TRACEBACK);
   asy_future_fail(L, ASY_BASE_TASK, &task->fut);
 }

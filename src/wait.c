@@ -309,6 +309,8 @@ static bool wait_is_resumable(const asy_Wait *w) {
 
 void asy_wait_yielded(asy_Wait *w, bool bad) {
   w->state = ASY_WAIT_YIELDED;
+  w->parked = w->co;
+  w->parks++;
   w->bad_yield = bad;
   wait_queue(w);
 }
