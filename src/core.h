@@ -20,9 +20,8 @@
 #include "heap.h"
 #include "list.h"
 
-#if LUA_VERSION_NUM < 504 || (LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50403)
-#error \
-    "lua-asyncio needs Lua 5.4.3 or newer: before it, __close can neither wait nor replace an error"
+#if LUA_VERSION_NUM < 504
+#error "lua-asyncio needs Lua 5.4.3 or newer"
 #endif
 
 /* shared between rooms, invisible outside the library; static in the one-file build */
@@ -49,6 +48,12 @@
 #define asy_closethread(co, from) lua_closethread(co, from)
 #else
 #define asy_closethread(co, from) ((void)(from), lua_resetthread(co))
+#endif
+
+/* 5.5 keeps it to itself */
+#if !defined(lua_writestringerror)
+#include <stdio.h>
+#define lua_writestringerror(s, p) (fprintf(stderr, (s), (p)), fflush(stderr))
 #endif
 
 typedef struct asy_State asy_State;

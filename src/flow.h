@@ -46,10 +46,10 @@ typedef struct asy_Carrier {
 } asy_Carrier;
 
 /* The streams that a server has accepted and that are not closed yet. */
-typedef struct asy_Group {
+typedef struct asy_FlowSet {
   asy_List members;                      /* asy_Stream.member */
-  void (*on_empty)(struct asy_Group *g); /* the last one has closed; runs no Lua */
-} asy_Group;
+  void (*on_empty)(struct asy_FlowSet *g); /* the last one has closed; runs no Lua */
+} asy_FlowSet;
 
 /* Of a stream that listens. */
 typedef struct asy_Listener {
@@ -70,7 +70,7 @@ struct asy_Stream {
   asy_List settling; /* asy_Wait.link: connect, drain, wait_closed */
   asy_List output;   /* asy_Chunk.link; the first is with libuv */
   asy_Link member;   /* in group->members, or in asy_Listener.accepted */
-  asy_Group *group;  /* or NULL */
+  asy_FlowSet *group;  /* or NULL */
   size_t limit;      /* of the input, in bytes; see asy_flow_take */
   size_t need;       /* bytes that the first of `readers` waits for */
   size_t queued;     /* bytes in the output */

@@ -27,7 +27,7 @@ enum {
 
 typedef struct server_Server {
   asy_Loop *loop;
-  asy_Group group;  /* its clients */
+  asy_FlowSet group;  /* its clients */
   asy_List waiters; /* asy_Wait.link: wait_closed */
   asy_List forever; /* asy_Wait.link: serve_forever, one at the most */
   asy_Ready entry;  /* queued while connections are to be handed out */
@@ -48,7 +48,7 @@ static void server_wake_all(asy_List *list) {
 }
 
 /* The last client has gone. */
-static void server_on_empty(asy_Group *group) {
+static void server_on_empty(asy_FlowSet *group) {
   server_Server *server = ASY_CONTAINER(group, server_Server, group);
   if (server->closed) server_wake_all(&server->waiters);
 }

@@ -282,6 +282,13 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_parts_open(L, S);
 }
 
+/* Before Lua 5.4.3 __close can neither wait nor replace an error. These releases cannot be told apart by number, but this function came
+ * with 5.4.3: without it the library neither compiles nor loads. */
+#if defined(__GNUC__)
+__attribute__((used))
+#endif
+static void (*const state_needs_5_4_3)(lua_State *, int) = lua_closeslot;
+
 asy_State *asy_state_open(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
   if (S && !lua_isnil(S->shelf, ASY_SLOT_MODULE)) {
