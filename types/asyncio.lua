@@ -1,0 +1,1104 @@
+---@meta asyncio
+-- Written by tools/gen_types.lua from the comments in src/ and lua/; do not edit.
+
+---@alias asyncio.awaitable asyncio.Future|asyncio.Task|function|thread|table
+
+---@class asyncio
+local asyncio = {}
+
+---@class asyncio.testing
+asyncio.testing = {}
+
+---@class asyncio.Loop
+local Loop = {}
+
+---@class asyncio.Barrier
+local Barrier = {}
+
+---@class asyncio.ContextVar
+local ContextVar = {}
+
+---@class asyncio.Coroutine
+local Coroutine = {}
+
+---@class asyncio.Future
+local Future = {}
+
+---@class asyncio.Handle
+local Handle = {}
+
+---@class asyncio.TimerHandle
+local TimerHandle = {}
+
+---@class asyncio.Lock
+local Lock = {}
+
+---@class asyncio.Condition
+local Condition = {}
+
+---@class asyncio.Event
+local Event = {}
+
+---@class asyncio.Queue
+local Queue = {}
+
+---@class asyncio.LifoQueue
+local LifoQueue = {}
+
+---@class asyncio.PriorityQueue
+local PriorityQueue = {}
+
+---@class asyncio.Stream
+local Stream = {}
+
+---@class asyncio.Runner
+local Runner = {}
+
+---@class asyncio.Timeout
+local Timeout = {}
+
+---@class asyncio.TaskGroup
+local TaskGroup = {}
+
+---@class asyncio.Semaphore
+local Semaphore = {}
+
+---@class asyncio.BoundedSemaphore
+local BoundedSemaphore = {}
+
+---@class asyncio.Server
+local Server = {}
+
+---@class asyncio.Task
+local Task = {}
+
+---Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is answered at once.
+---
+---Waits: yes. When cancelled: raises CancelledError; the result is dropped when it comes
+---@param host? string name or numeric address; nil means this machine
+---@param port? integer|string number, or a service such as `"http"`; host and port cannot both be nil
+---@param opts? table family ("inet", "inet6"), type ("stream", "dgram"), passive (boolean: nil is the address to listen on), numeric (boolean: names are not looked up)
+---@return table # list of `{family=, type=, host=, port=}`, in the order in which they should be tried
+function Loop:getaddrinfo(host, port, opts) end
+
+---Find the names of an address, on libuv's thread pool.
+---
+---Waits: yes. When cancelled: raises CancelledError; the result is dropped when it comes
+---@param addr table `{host, port}`, the host numeric
+---@param opts? table numeric_host, numeric_service (boolean: give the number instead of the name), name_required (boolean: an address without a name is an error), dgram (boolean: the service of UDP)
+---@return string # host
+---@return string # service
+function Loop:getnameinfo(addr, opts) end
+
+---Wait until as many tasks have come to the barrier as it has parties; then all of them go on.
+---
+---Waits: yes, unless the task is the last one. When cancelled: raises CancelledError; the task is no longer counted
+---@return integer # the task's index in the order of arrival, from 0
+function Barrier:wait() end
+
+---Make the barrier as new: tasks that wait at it get a BrokenBarrierError, and a broken one can be used again.
+function Barrier:reset() end
+
+---Break the barrier: who waits at it, or comes to it before it is reset, gets a BrokenBarrierError.
+function Barrier:abort() end
+
+---Tell how many tasks open the barrier.
+---@return integer # number of tasks
+function Barrier:parties() end
+
+---Tell how many tasks are there while the barrier waits for others.
+---@return integer # number of tasks; 0 once the barrier has opened, and when it is broken
+function Barrier:n_waiting() end
+
+---Tell whether the barrier is broken.
+---@return boolean # true after `abort`, until `reset`
+function Barrier:broken() end
+
+---Make a barrier: tasks that come to it wait until a number of them are there. It can be used again and again. It belongs to the event loop on which it is first waited for.
+---@param parties integer number of tasks that open it, at least 1
+---@return asyncio.Barrier # an empty barrier
+function asyncio.Barrier(parties) end
+
+---A variable whose value belongs to a task and is inherited by the tasks that it starts.
+---@param name string for tostring
+---@param default? any what `get` returns where no value was set
+---@return asyncio.ContextVar # with :get, :set, :reset
+function asyncio.ContextVar(name, default) end
+
+---The variable's value in the current context.
+---@param default? any returned where no value was set; comes before the variable's own default
+---@return any # the value
+function ContextVar:get(default) end
+
+---Set the variable in the current context: of the running task, or of the callback.
+---@param value any any value but nil
+---@return Token # for :reset
+function ContextVar:set(value) end
+
+---Give the variable back the value that it had before the `set` that returned the token.
+---@param token Token of this variable's `set`; good for one time
+function ContextVar:reset(token) end
+
+---Make a coroutine function: calling it runs nothing, and returns a coroutine object with the arguments bound.
+---@param fn function 
+---@return function # the coroutine function
+function asyncio.async(fn) end
+
+---Drop a coroutine object that will not be awaited.
+function Coroutine:close() end
+
+---Wait for an awaitable: a future or task; or run a coroutine object, a function, a thread that has not started, or an object with `__await`, in this task.
+---
+---Waits: yes. When cancelled: raises CancelledError at the innermost wait; a future or task that is awaited is cancelled
+---@param aw any the awaitable
+---@return any # its results
+function asyncio.await(aw) end
+
+---Is the value a coroutine object (of asyncio.async), or a Lua thread?
+---@param x any any value
+---@return boolean # 
+function asyncio.iscoroutine(x) end
+
+---Is the value a coroutine function, made by asyncio.async?
+---@param x any any value
+---@return boolean # 
+function asyncio.iscoroutinefunction(x) end
+
+---Test whether a value is an error object of a class.
+---@param err any any value
+---@param class table such as `asyncio.TimeoutError`
+---@return boolean # true for an error object of exactly that class
+function asyncio.is(err, class) end
+
+---Call a function in protected mode, as Lua's pcall, but let a CancelledError through.
+---
+---Waits: yes. When cancelled: goes through: it is raised, not returned
+---@param f function the function, which may wait
+---@param ... any its arguments
+---@return any # true and the results, or false and the error
+function asyncio.pcall(f, ...) end
+
+---Call a function with a message handler, as Lua's xpcall, but let a CancelledError through: the handler never sees it.
+---
+---Waits: yes. When cancelled: goes through: it is raised, not returned
+---@param f function the function, which may wait
+---@param handler function called with the error
+---@param ... any arguments of f
+---@return any # true and the results, or false and the handler's result
+function asyncio.xpcall(f, handler, ...) end
+
+---Complete the future with results.
+---@param ... any the results; `await` and `result` return all of them
+function Future:set_result(...) end
+
+---Complete the future with an error.
+---@param err any any value but nil; an error class stands for a new error of it
+function Future:set_exception(err) end
+
+---The results of a future that is done.
+---@return any # the results; raises the error instead if there was one
+function Future:result() end
+
+---The error of a future that is done.
+---@return any # the error, or nil if it has results
+function Future:exception() end
+
+---Is it done: finished, failed or cancelled?
+---@return boolean # 
+function Future:done() end
+
+---Was it cancelled?
+---@return boolean # 
+function Future:cancelled() end
+
+---Cancel. A Future is cancelled at once; in a Task the CancelledError is raised at its wait, in its next step.
+---@param msg? any the CancelledError's message
+---@return boolean # false if it is done already
+function Future:cancel(msg) end
+
+---Call a function with the future once it is done: in the turn after, in the order in which the functions were added.
+---@param f function called as f(future)
+function Future:add_done_callback(f) end
+
+---Take a function out of the done callbacks.
+---@param f function 
+---@return integer # how many times it was there
+function Future:remove_done_callback(f) end
+
+---The loop of the future.
+---@return asyncio.Loop # 
+function Future:get_loop() end
+
+---The state as one word.
+---@return string # "pending", "running" (the task that is being executed now), "done" or "cancelled"
+function Future:state() end
+
+---Wait for the future, and return its results or raise its error.
+---
+---Waits: yes. When cancelled: cancels the future or task that is awaited, and raises CancelledError
+---@return any # the results
+function Future:await() end
+
+---Is the value a Future or a Task?
+---@param x any any value
+---@return boolean # 
+function asyncio.isfuture(x) end
+
+---Make a Future of this loop.
+---@return asyncio.Future # pending
+function Loop:create_future() end
+
+---Run awaitables concurrently and wait for all of them.
+---
+---Waits: yes. When cancelled: cancels all that are not done; CancelledError is raised when the first of them has ended by it, with `return_exceptions` when all have ended
+---@param ... any awaitables; or one list of them and a table of options: `return_exceptions` (boolean): errors stand in the list of results instead of being raised. A future, task or coroutine object that is given twice counts once, a function runs as often as it is given
+---@return table # the first result of each, in the order given, and their number `n`
+function asyncio.gather(...) end
+
+---Wait until some or all of several awaitables are done. Nothing is cancelled, no error is raised.
+---
+---Waits: yes. When cancelled: raises CancelledError; the awaitables go on
+---@param list table awaitables; functions and coroutine objects become tasks
+---@param options? table `timeout` (seconds): return then, whatever is done; `return_when`: `asyncio.FIRST_COMPLETED`, `asyncio.FIRST_EXCEPTION` or `asyncio.ALL_COMPLETED` (the default)
+---@return table # the futures and tasks that are done, in the order given
+---@return table # those that are pending
+function asyncio.wait(list, options) end
+
+---Run awaitables concurrently and iterate over them as they finish.
+---@param list table awaitables
+---@param options? table `timeout` (seconds, from this call on): then the iterator raises TimeoutError
+---@return function # an iterator, which waits and returns the next task or future that is done; functions and coroutine objects have become tasks
+function asyncio.as_completed(list, options) end
+
+---Wait for an awaitable, but not longer than a time.
+---
+---Waits: yes. When cancelled: cancels the awaitable; its CancelledError is raised
+---@param aw any an awaitable. A function or coroutine object runs in the current task; if the time is 0 or less it becomes a task, which is cancelled before it starts
+---@param timeout? number seconds; nil: no limit
+---@return any # what it returns
+function asyncio.wait_for(aw, timeout) end
+
+---Wait for an awaitable without passing a cancellation on to it.
+---
+---Waits: yes. When cancelled: raises CancelledError; the awaitable goes on, and if it fails later and nobody looks, its error is reported
+---@param aw any an awaitable; a function or coroutine object becomes a task
+---@return any # what it returns
+function asyncio.shield(aw) end
+
+---Call a function in the next turn of the loop.
+---@param f function 
+---@param ... any its arguments
+---@return asyncio.Handle # with :cancel() and :cancelled()
+function Loop:call_soon(f, ...) end
+
+---Call a function after a while.
+---@param delay number seconds
+---@param f function 
+---@param ... any its arguments
+---@return asyncio.TimerHandle # with :cancel(), :cancelled() and :when()
+function Loop:call_later(delay, f, ...) end
+
+---Call a function at a time of the loop's clock.
+---@param when number seconds, as loop:time() counts them
+---@param f function 
+---@param ... any its arguments
+---@return asyncio.TimerHandle # with :cancel(), :cancelled() and :when()
+function Loop:call_at(when, f, ...) end
+
+---The time of the loop's clock: monotonic, or simulated.
+---@return number # seconds
+function Loop:time() end
+
+---Cancel the callback: it is not called any more. Does nothing if it has been called.
+function Handle:cancel() end
+
+---Was the callback cancelled?
+---@return boolean # 
+function Handle:cancelled() end
+
+---When the callback is due.
+---@return number # seconds of the loop's clock
+function TimerHandle:when() end
+
+---Suspend the current task for a while.
+---
+---Waits: yes. When cancelled: raises CancelledError; the timer is disarmed
+---@param delay number seconds; 0 or less gives way once
+---@param result? any any value
+---@return any # `result`
+function asyncio.sleep(delay, result) end
+
+---Acquire the lock: wait until it is free and all who came before have had it, then take it. The lock is returned, and its `__close` releases it: `local _ <close> = lock:acquire()` holds it to the end of the block.
+---
+---Waits: yes, unless it is free. When cancelled: raises CancelledError; a wake-up that was on its way goes to the next waiter
+---@return any # the lock (or condition) itself
+function Lock:acquire() end
+
+---Acquire the lock: wait until it is free and all who came before have had it, then take it. The lock is returned, and its `__close` releases it: `local _ <close> = lock:acquire()` holds it to the end of the block.
+---
+---Waits: yes, unless it is free. When cancelled: raises CancelledError; a wake-up that was on its way goes to the next waiter
+---@return any # the lock (or condition) itself
+function Condition:acquire() end
+
+---Call a function with the lock held: acquire, call, release, also when the function fails.
+---
+---Waits: yes, unless the lock is free; and whatever `fn` waits for. When cancelled: raises CancelledError; the lock is free again
+---@param fn function what is called; it may wait
+---@param ... any its arguments
+---@return any # what `fn` returns
+function Lock:with(fn, ...) end
+
+---Call a function with the lock held: acquire, call, release, also when the function fails.
+---
+---Waits: yes, unless the lock is free; and whatever `fn` waits for. When cancelled: raises CancelledError; the lock is free again
+---@param fn function what is called; it may wait
+---@param ... any its arguments
+---@return any # what `fn` returns
+function Condition:with(fn, ...) end
+
+---Release the lock: the first of those who wait for it gets it. Any task may release it, not only the one that acquired it.
+function Lock:release() end
+
+---Release the lock: the first of those who wait for it gets it. Any task may release it, not only the one that acquired it.
+function Condition:release() end
+
+---Tell whether the lock is acquired.
+---@return boolean # true while somebody holds it
+function Lock:locked() end
+
+---Tell whether the lock is acquired.
+---@return boolean # true while somebody holds it
+function Condition:locked() end
+
+---Make a lock: at most one task holds it at a time. The others wait, and get it in the order in which they came. It belongs to the event loop on which it is first waited for.
+---@return asyncio.Lock # an unlocked lock
+function asyncio.Lock() end
+
+---Wait until the event is set.
+---
+---Waits: yes, unless it is set. When cancelled: raises CancelledError
+---@return boolean # true
+function Event:wait() end
+
+---Set the event: all who wait for it go on, and nobody waits until it is cleared.
+function Event:set() end
+
+---Clear the event: who comes from now on waits until it is set again.
+function Event:clear() end
+
+---Tell whether the event is set.
+---@return boolean # true if it is set
+function Event:is_set() end
+
+---Make an event: a flag that tasks can wait for. It belongs to the event loop on which it is first waited for.
+---@return asyncio.Event # an event that is not set
+function asyncio.Event() end
+
+---Release the lock, wait for a notification, and take the lock back. It may also return without a notification: look again at what you wait for, or use `wait_for`.
+---
+---Waits: yes. When cancelled: raises CancelledError, as soon as the lock is taken back; a notification that was on its way goes to the next waiter
+---@return boolean # true
+function Condition:wait() end
+
+---Wait until a predicate holds: it is asked at once, and again after each wait.
+---
+---Waits: yes, unless the predicate holds at once. When cancelled: raises CancelledError, as soon as the lock is taken back; a notification that was on its way goes to the next waiter
+---@param predicate function called without arguments, with the lock held
+---@return any # the predicate's first result, which is neither nil nor false
+function Condition:wait_for(predicate) end
+
+---Wake some of the tasks that wait on the condition, in the order in which they came. They go on when they have got the lock back: release it soon.
+---@param n? integer how many, at most
+function Condition:notify(n) end
+
+---Wake all tasks that wait on the condition.
+function Condition:notify_all() end
+
+---Make a condition: who holds its lock can wait on it until another task, which then holds the lock, notifies him. It belongs to the event loop on which it is first waited for.
+---@param lock? asyncio.Lock for conditions that share one; else it has one of its own
+---@return asyncio.Condition # a condition
+function asyncio.Condition(lock) end
+
+---The loop that is running.
+---@return asyncio.Loop # 
+function asyncio.get_running_loop() end
+
+---The running loop, else the current one; if there is none, one is made and set.
+---@return asyncio.Loop # 
+function asyncio.get_event_loop() end
+
+---Make a loop. It is not the current one unless `set_event_loop` makes it so.
+---@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
+---@return asyncio.Loop # 
+function asyncio.new_event_loop(opts) end
+
+---Make a loop the current one, which waits at top level run and `get_event_loop` returns.
+---@param loop asyncio.Loop? nil: there is none
+function asyncio.set_event_loop(loop) end
+
+---Make a task of an awaitable, unless it is a Future or Task already.
+---@param aw any the awaitable
+---@return asyncio.Future # the same, or a new Task of the running loop, else of the current one
+function asyncio.ensure_future(aw) end
+
+---Run the loop until an awaitable is done.
+---@param aw any a future, task, coroutine object, function ...
+---@param ... any arguments, if it is a function
+---@return any # its results
+function Loop:run_until_complete(aw, ...) end
+
+---Run the loop until `stop` is called.
+function Loop:run_forever() end
+
+---End run_forever, or run_until_complete, after the current turn.
+function Loop:stop() end
+
+---Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables run), handles released.
+function Loop:close() end
+
+---Is the loop running?
+---@return boolean # 
+function Loop:is_running() end
+
+---Is the loop closed?
+---@return boolean # 
+function Loop:is_closed() end
+
+---Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
+---@param f function? called as f(loop, context); context has message, exception, traceback, and task, future or handle; nil: the default, which writes to stderr
+function Loop:set_exception_handler(f) end
+
+---The function of set_exception_handler.
+---@return function? # nil for the default
+function Loop:get_exception_handler() end
+
+---Call the exception handler.
+---@param context table with `message` and whatever else is known
+function Loop:call_exception_handler(context) end
+
+---Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they were created.
+---@param on boolean 
+function Loop:set_debug(on) end
+
+---Is debug mode on?
+---@return boolean # 
+function Loop:get_debug() end
+
+---Make two Streams that are connected to each other in memory, without sockets. They need a loop, but no time: with a virtual clock (`asyncio.testing.run`) a test of a protocol is exact.
+---@param opts? table limit (integer, bytes: of each side's input, 65536)
+---@return asyncio.Stream # one end
+---@return asyncio.Stream # the other end
+function asyncio.testing.stream_pair(opts) end
+
+---Put an item into the queue; wait until there is room for it.
+---
+---Waits: yes, if the queue is full. When cancelled: raises CancelledError; the item is not put, and the room goes to the next who waits for it
+---@param item any any value; nil, too, but see `iter`
+function Queue:put(item) end
+
+---Put an item into the queue; wait until there is room for it.
+---
+---Waits: yes, if the queue is full. When cancelled: raises CancelledError; the item is not put, and the room goes to the next who waits for it
+---@param item any any value; nil, too, but see `iter`
+function LifoQueue:put(item) end
+
+---Put an item into the queue; wait until there is room for it.
+---
+---Waits: yes, if the queue is full. When cancelled: raises CancelledError; the item is not put, and the room goes to the next who waits for it
+---@param item any any value; nil, too, but see `iter`
+function PriorityQueue:put(item) end
+
+---Put an item into the queue, or raise an error if there is no room.
+---@param item any any value; nil, too, but see `iter`
+function Queue:put_nowait(item) end
+
+---Put an item into the queue, or raise an error if there is no room.
+---@param item any any value; nil, too, but see `iter`
+function LifoQueue:put_nowait(item) end
+
+---Put an item into the queue, or raise an error if there is no room.
+---@param item any any value; nil, too, but see `iter`
+function PriorityQueue:put_nowait(item) end
+
+---Take the next item out of the queue; wait until there is one.
+---
+---Waits: yes, if the queue is empty. When cancelled: raises CancelledError; no item is lost: one that was on its way goes to the next getter
+---@return any # the item: the oldest one, of a LifoQueue the newest one, of a PriorityQueue the least one
+function Queue:get() end
+
+---Take the next item out of the queue; wait until there is one.
+---
+---Waits: yes, if the queue is empty. When cancelled: raises CancelledError; no item is lost: one that was on its way goes to the next getter
+---@return any # the item: the oldest one, of a LifoQueue the newest one, of a PriorityQueue the least one
+function LifoQueue:get() end
+
+---Take the next item out of the queue; wait until there is one.
+---
+---Waits: yes, if the queue is empty. When cancelled: raises CancelledError; no item is lost: one that was on its way goes to the next getter
+---@return any # the item: the oldest one, of a LifoQueue the newest one, of a PriorityQueue the least one
+function PriorityQueue:get() end
+
+---Take the next item out of the queue, or raise an error if there is none.
+---@return any # the item, as of `get`
+function Queue:get_nowait() end
+
+---Take the next item out of the queue, or raise an error if there is none.
+---@return any # the item, as of `get`
+function LifoQueue:get_nowait() end
+
+---Take the next item out of the queue, or raise an error if there is none.
+---@return any # the item, as of `get`
+function PriorityQueue:get_nowait() end
+
+---Iterate over the items as they come, until the queue is shut down and empty. Each step is a `get`; call `task_done` yourself if somebody joins the queue. A nil item ends the loop, as Lua's `for` does with any nil.
+---@return function # an iterator; calling it waits for the next item
+function Queue:iter() end
+
+---Iterate over the items as they come, until the queue is shut down and empty. Each step is a `get`; call `task_done` yourself if somebody joins the queue. A nil item ends the loop, as Lua's `for` does with any nil.
+---@return function # an iterator; calling it waits for the next item
+function LifoQueue:iter() end
+
+---Iterate over the items as they come, until the queue is shut down and empty. Each step is a `get`; call `task_done` yourself if somebody joins the queue. A nil item ends the loop, as Lua's `for` does with any nil.
+---@return function # an iterator; calling it waits for the next item
+function PriorityQueue:iter() end
+
+---Wait until `task_done` was called for every item that was put.
+---
+---Waits: yes, unless nothing is unfinished. When cancelled: raises CancelledError
+function Queue:join() end
+
+---Wait until `task_done` was called for every item that was put.
+---
+---Waits: yes, unless nothing is unfinished. When cancelled: raises CancelledError
+function LifoQueue:join() end
+
+---Wait until `task_done` was called for every item that was put.
+---
+---Waits: yes, unless nothing is unfinished. When cancelled: raises CancelledError
+function PriorityQueue:join() end
+
+---Say that the work on an item is done: once for each item that was taken.
+function Queue:task_done() end
+
+---Say that the work on an item is done: once for each item that was taken.
+function LifoQueue:task_done() end
+
+---Say that the work on an item is done: once for each item that was taken.
+function PriorityQueue:task_done() end
+
+---Shut the queue down: putting raises QueueShutDown from now on, getting does so when it is empty. Everybody who waits to put is woken to that error.
+---@param immediate? boolean drop the items that are left; they count as done
+function Queue:shutdown(immediate) end
+
+---Shut the queue down: putting raises QueueShutDown from now on, getting does so when it is empty. Everybody who waits to put is woken to that error.
+---@param immediate? boolean drop the items that are left; they count as done
+function LifoQueue:shutdown(immediate) end
+
+---Shut the queue down: putting raises QueueShutDown from now on, getting does so when it is empty. Everybody who waits to put is woken to that error.
+---@param immediate? boolean drop the items that are left; they count as done
+function PriorityQueue:shutdown(immediate) end
+
+---Tell how many items are in the queue.
+---@return integer # number of items
+function Queue:qsize() end
+
+---Tell how many items are in the queue.
+---@return integer # number of items
+function LifoQueue:qsize() end
+
+---Tell how many items are in the queue.
+---@return integer # number of items
+function PriorityQueue:qsize() end
+
+---Tell how many items the queue can hold.
+---@return integer # number of items, as it was given; 0 or less: no limit
+function Queue:maxsize() end
+
+---Tell how many items the queue can hold.
+---@return integer # number of items, as it was given; 0 or less: no limit
+function LifoQueue:maxsize() end
+
+---Tell how many items the queue can hold.
+---@return integer # number of items, as it was given; 0 or less: no limit
+function PriorityQueue:maxsize() end
+
+---Tell whether the queue is empty.
+---@return boolean # true if `get` would wait
+function Queue:empty() end
+
+---Tell whether the queue is empty.
+---@return boolean # true if `get` would wait
+function LifoQueue:empty() end
+
+---Tell whether the queue is empty.
+---@return boolean # true if `get` would wait
+function PriorityQueue:empty() end
+
+---Tell whether the queue is full.
+---@return boolean # true if `put` would wait; a queue without a limit is never full
+function Queue:full() end
+
+---Tell whether the queue is full.
+---@return boolean # true if `put` would wait; a queue without a limit is never full
+function LifoQueue:full() end
+
+---Tell whether the queue is full.
+---@return boolean # true if `put` would wait; a queue without a limit is never full
+function PriorityQueue:full() end
+
+---Make a queue: items come out in the order in which they were put. It belongs to the event loop on which it is first waited for.
+---@param maxsize? integer number of items that it can hold; 0 or less: no limit
+---@return asyncio.Queue # an empty queue
+function asyncio.Queue(maxsize) end
+
+---Make a queue from which the item that was put last comes out first.
+---@param maxsize? integer number of items that it can hold; 0 or less: no limit
+---@return asyncio.LifoQueue # an empty queue
+function asyncio.LifoQueue(maxsize) end
+
+---Make a queue from which the least item comes out first. Items that are equal come out in no particular order. Where a comparison raises an error, `put` has put nothing and `get` has taken nothing.
+---@param maxsize? integer number of items that it can hold; 0 or less: no limit
+---@param less? function called with two items, tells whether the first comes out before the second; it may not wait. Without it, items are compared with `<`
+---@return asyncio.PriorityQueue # an empty queue
+function asyncio.PriorityQueue(maxsize, less) end
+
+---Read exactly n bytes.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@param n integer how many bytes, at least 0
+---@return string # 
+function Stream:readexactly(n) end
+
+---Read until a separator, which belongs to the result.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@param separator? string|table or a list of separators: the one that ends first counts
+---@return string # 
+function Stream:readuntil(separator) end
+
+---Read a line with its newline. The last line may have none.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@return string|nil # nil at the end of the stream
+function Stream:readline() end
+
+---Read from the stream.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@param n? integer|string at least one and at most n bytes: what there is; -1 all until the end; 0 gives `""`; or a format of Lua's: `"l"` a line without its newline, `"L"` with it, `"a"` all until the end
+---@return string|nil # nil at the end of the stream; `""` for `"a"`
+function Stream:read(n) end
+
+---Iterate over the lines, until the stream ends. The iterator waits.
+---@param format? integer|string `"l"` lines without newline, `"L"` with it, or a number of bytes at most
+---@return any # an iterator
+function Stream:lines(format) end
+
+---Whether the stream has ended and everything has been read.
+---@return boolean # 
+function Stream:at_eof() end
+
+---Receive at least one and at most n bytes. Tasks that wait are served in the order in which they came.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@param n integer the most bytes; 0 gives `""`
+---@return string|nil # nil when the peer has ended its side
+function Stream:recv(n) end
+
+---The same as `sock:recv(n)`.
+---
+---Waits: yes. When cancelled: raises CancelledError; no byte is lost
+---@param sock asyncio.Stream 
+---@param n integer the most bytes; 0 gives `""`
+---@return string|nil # nil when the peer has ended its side
+function Loop:sock_recv(sock, n) end
+
+---Run an awaitable on a new loop; then cancel what is left, let it finish, and close the loop. Ctrl-C cancels the main task.
+---@param aw any a function, coroutine object, ...
+---@param ... any arguments, if it is a function
+---@return any # all its results
+function asyncio.run(aw, ...) end
+
+---The parts of `run`: several runs on one loop.
+---@param opts? table `debug` (boolean), `loop_factory` (function that returns a Loop)
+---@return asyncio.Runner # with :run, :get_loop, :close and `<close>`
+function asyncio.Runner(opts) end
+
+---Run an awaitable on the runner's loop.
+---@param aw any a function, coroutine object, ...
+---@param ... any arguments, if it is a function
+---@return any # all its results
+function Runner:run(aw, ...) end
+
+---The runner's loop.
+---@return asyncio.Loop # 
+function Runner:get_loop() end
+
+---Cancel what is left, let it finish, and close the loop.
+function Runner:close() end
+
+---Cancel what runs in a scope when it takes too long, and turn that cancellation into a TimeoutError. Without a function it begins here and must be held by a `<close>` variable, whose block is the scope.
+---
+---Waits: yes, with a function. When cancelled: goes through: it is not the scope's own
+---@param delay number seconds; nil: no limit as yet
+---@param f? any a function (or another awaitable) to be run in the scope
+---@param ... any arguments of the function
+---@return any # a Timeout with :when(), :reschedule(t), :expired(); or what the function returns
+function asyncio.timeout(delay, f, ...) end
+
+---The same as `timeout`, with the time at which it ends.
+---
+---Waits: yes, with a function. When cancelled: goes through: it is not the scope's own
+---@param when number seconds of the loop's clock; nil: no limit as yet
+---@param f? any a function (or another awaitable) to be run in the scope
+---@param ... any arguments of the function
+---@return any # a Timeout; or what the function returns
+function asyncio.timeout_at(when, f, ...) end
+
+---When the scope ends.
+---@return number # seconds of the loop's clock; nil: no limit
+function Timeout:when() end
+
+---Change when the scope ends.
+---@param when number seconds of the loop's clock; one that has passed ends it at once; nil: no limit
+function Timeout:reschedule(when) end
+
+---Has the scope ended because its time was over?
+---@return boolean # 
+function Timeout:expired() end
+
+---Start a task that belongs to the group.
+---@param aw any a function, coroutine object or other awaitable
+---@param ... any arguments of the function
+---@return asyncio.Task # 
+function TaskGroup:create_task(aw, ...) end
+
+---A group of tasks that are all awaited: the first that fails cancels the others and what runs in the block, and then all errors are raised together. Without a function it begins here and must be held by a `<close>` variable, whose block is the scope.
+---
+---Waits: yes, with a function; else where the block ends. When cancelled: cancels the tasks, waits for them, and raises CancelledError
+---@param f? function called with the group; when it has returned, the tasks are awaited
+---@return any # a TaskGroup with :create_task(aw, ...); or what the function returns
+function asyncio.TaskGroup(f) end
+
+---Take a permit: wait until one is free and all who came before have theirs. The semaphore is returned, and its `__close` gives the permit back: `local _ <close> = sem:acquire()` holds it to the end of the block.
+---
+---Waits: yes, unless a permit is free. When cancelled: raises CancelledError; a permit that was on its way goes to the next waiter
+---@return any # the semaphore itself
+function Semaphore:acquire() end
+
+---Take a permit: wait until one is free and all who came before have theirs. The semaphore is returned, and its `__close` gives the permit back: `local _ <close> = sem:acquire()` holds it to the end of the block.
+---
+---Waits: yes, unless a permit is free. When cancelled: raises CancelledError; a permit that was on its way goes to the next waiter
+---@return any # the semaphore itself
+function BoundedSemaphore:acquire() end
+
+---Call a function with a permit: acquire, call, release, also when the function fails.
+---
+---Waits: yes, unless a permit is free; and whatever `fn` waits for. When cancelled: raises CancelledError; the permit is free again
+---@param fn function what is called; it may wait
+---@param ... any its arguments
+---@return any # what `fn` returns
+function Semaphore:with(fn, ...) end
+
+---Call a function with a permit: acquire, call, release, also when the function fails.
+---
+---Waits: yes, unless a permit is free; and whatever `fn` waits for. When cancelled: raises CancelledError; the permit is free again
+---@param fn function what is called; it may wait
+---@param ... any its arguments
+---@return any # what `fn` returns
+function BoundedSemaphore:with(fn, ...) end
+
+---Give a permit back: the first of those who wait gets it.
+function Semaphore:release() end
+
+---Give a permit back: the first of those who wait gets it.
+function BoundedSemaphore:release() end
+
+---Tell whether `acquire` would wait.
+---@return boolean # true if no permit is free, or if others wait for one
+function Semaphore:locked() end
+
+---Tell whether `acquire` would wait.
+---@return boolean # true if no permit is free, or if others wait for one
+function BoundedSemaphore:locked() end
+
+---Make a semaphore: as many tasks as it has permits hold it at the same time. The others wait, and get their permits in the order in which they came. It belongs to the event loop on which it is first waited for.
+---@param value? integer number of permits, not negative
+---@return asyncio.Semaphore # a semaphore with all its permits free
+function asyncio.Semaphore(value) end
+
+---Make a semaphore that raises an error if it is released more often than it was acquired.
+---@param value? integer number of permits, not negative
+---@return asyncio.BoundedSemaphore # a semaphore with all its permits free
+function asyncio.BoundedSemaphore(value) end
+
+---Begin to accept connections. If the server does already, nothing happens.
+function Server:start_serving() end
+
+---Stop listening. Connections that were accepted are left open; `serve_forever` ends with a CancelledError.
+function Server:close() end
+
+---Accept connections until the task is cancelled, or the server closed. It closes the server; it does not wait for clients that are still connected.
+---
+---Waits: yes. When cancelled: closes the server and raises CancelledError, even while clients are connected
+---@return any # never
+function Server:serve_forever() end
+
+---Wait until the server is closed and all its connections are.
+---
+---Waits: yes. When cancelled: raises CancelledError; nothing else changes
+function Server:wait_closed() end
+
+---Close all connections that the server has accepted, as `stream:close()` does: what was written is still sent.
+function Server:close_clients() end
+
+---Close all connections that the server has accepted at once; what was written and is not sent is thrown away.
+function Server:abort_clients() end
+
+---The sockets on which the server listens.
+---@return table # list of Streams; empty when the server is closed
+function Server:sockets() end
+
+---Whether the server accepts connections.
+---@return boolean # 
+function Server:is_serving() end
+
+---The server's event loop.
+---@return asyncio.Loop # 
+function Server:get_loop() end
+
+---Listen for connections, and run the handler in a task of its own for each: `handler(reader, writer)`, both the same Stream. A handler that raises has its connection closed and the error reported through the loop's exception handler; one that returns leaves the connection open until it is closed or collected.
+---
+---Waits: yes. When cancelled: raises CancelledError; there is no server
+---@param handler function called with reader and writer
+---@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
+---@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
+---@param opts? table limit (integer, bytes, of each connection's input, 65536), family ("inet", "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
+---@return asyncio.Server # 
+function asyncio.start_server(handler, host, port, opts) end
+
+---Make a socket of the current loop.
+---@param family? string "inet" (IPv4) or "inet6" (IPv6)
+---@param type? string "stream" (TCP)
+---@return asyncio.Stream # a socket that is neither bound nor connected
+function asyncio.socket(family, type) end
+
+---Set an option of the socket.
+---@param name string on or off: reuseaddr reuseport nodelay keepalive broadcast ipv6_only oobinline dontroute cork quickack; numbers: rcvbuf sndbuf (bytes), keepidle keepintvl (seconds), keepcnt, user_timeout (milliseconds); linger: seconds, or false. Which there are depends on the system
+---@param value boolean|integer 
+function Stream:setsockopt(name, value) end
+
+---Ask for an option of the socket.
+---@param name string as for setsockopt
+---@return boolean|integer # 
+function Stream:getsockopt(name) end
+
+---The address that the socket is bound to.
+---@return string # host, numeric
+---@return integer # port
+function Stream:getsockname() end
+
+---The address of the peer.
+---@return string # host, numeric
+---@return integer # port
+function Stream:getpeername() end
+
+---The number of the socket's descriptor.
+---@return integer # -1 if the stream is closed or has none
+function Stream:fileno() end
+
+---Bind the socket to an address of this machine.
+---@param host? string numeric address or name; nil or "" is every address of this machine
+---@param port? integer 0 lets the system choose
+function Stream:bind(host, port) end
+
+---Let others connect to the socket.
+---@param backlog? integer how many connections the system keeps that nobody has accepted
+function Stream:listen(backlog) end
+
+---Wait for a connection. Tasks that wait are served in the order in which they came.
+---
+---Waits: yes. When cancelled: raises CancelledError; no connection is lost
+---@return asyncio.Stream # the connection
+---@return string # host of the peer, numeric
+---@return integer # port of the peer
+function Stream:accept() end
+
+---The same as `sock:accept()`.
+---
+---Waits: yes. When cancelled: raises CancelledError; no connection is lost
+---@param sock asyncio.Stream 
+---@return asyncio.Stream # the connection
+---@return string # host of the peer, numeric
+---@return integer # port of the peer
+function Loop:sock_accept(sock) end
+
+---Connect the socket.
+---
+---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
+---@param host string numeric address or name, of which the first address of the socket's family is taken
+---@param port integer 
+function Stream:connect(host, port) end
+
+---Connect a socket; as `sock:connect`, with the address as a table.
+---
+---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
+---@param sock asyncio.Stream 
+---@param address table `{host, port}`
+function Loop:sock_connect(sock, address) end
+
+---End reading, writing, or both, of the socket. Writing ends when everything written before is out.
+---@param how string "read", "write" or "both"
+function Stream:shutdown(how) end
+
+---Connect to a server. The addresses of a name are tried one after the other.
+---
+---Waits: yes. When cancelled: raises CancelledError; the connection is not made
+---@param host string name or numeric address
+---@param port integer 
+---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
+---@return asyncio.Stream # reader
+---@return asyncio.Stream # writer: the same Stream
+function asyncio.open_connection(host, port, opts) end
+
+---Close the stream. What `write` has kept is still sent first; a `sendall` in progress is given up. Whoever reads, accepts or sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing.
+function Stream:close() end
+
+---Close the stream at once; what `write` has kept is thrown away.
+function Stream:abort() end
+
+---Whether the stream is closed, or is being closed, or its connection has broken.
+---@return boolean # 
+function Stream:is_closing() end
+
+---Wait until the stream is closed and everything written before is out. Somebody must call `close`.
+---
+---Waits: yes. When cancelled: raises CancelledError; closing goes on
+function Stream:wait_closed() end
+
+---Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket" (the Stream itself).
+---@param name string 
+---@param default? any what to return if there is no such thing
+---@return any # the value, or `default`. "peername" is known after the stream was closed, too
+function Stream:get_extra_info(name, default) end
+
+---Start a task on the running loop: the function runs concurrently, from the next turn on.
+---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
+---@param ... any arguments, if it is a function
+---@return asyncio.Task # 
+function asyncio.create_task(aw, ...) end
+
+---Start a task on this loop.
+---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
+---@param ... any arguments, if it is a function
+---@return asyncio.Task # 
+function Loop:create_task(aw, ...) end
+
+---A task factory that runs a task at once until its first wait: for `loop:set_task_factory`.
+---@param loop asyncio.Loop 
+---@param fn function 
+---@param ... any arguments
+---@return asyncio.Task # 
+function asyncio.eager_task_factory(loop, fn, ...) end
+
+---Say how the loop makes tasks.
+---@param f function? called as f(loop, fn, ...), must return a Task; nil for the default
+function Loop:set_task_factory(f) end
+
+---The loop's task factory.
+---@return function? # nil for the default
+function Loop:get_task_factory() end
+
+---A task that is made without asking the loop's task factory: what a factory of your own returns.
+---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
+---@param ... any arguments, if it is a function
+---@return asyncio.Task # of the running loop
+function asyncio.Task(aw, ...) end
+
+---The task that is being executed now.
+---@param loop? asyncio.Loop default: the running loop
+---@return asyncio.Task? # nil in a callback
+function asyncio.current_task(loop) end
+
+---All tasks that are not done.
+---@param loop? asyncio.Loop default: the running loop, else the current one
+---@return table # list in the order of creation
+function asyncio.all_tasks(loop) end
+
+---The task's name.
+---@return string # "Task-1" and so on if none was set
+function Task:get_name() end
+
+---Give the task a name.
+---@param name string 
+---@return asyncio.Task # the task
+function Task:set_name(name) end
+
+---The Lua thread on which the task runs. It must not be resumed or closed by hand.
+---@return thread? # nil when the task is done
+function Task:get_coro() end
+
+---How many requests to cancel the task are pending: calls of cancel less calls of uncancel.
+---@return integer # 
+function Task:cancelling() end
+
+---Withdraw one request to cancel the task; the last one also withdraws a cancellation that was not delivered yet.
+---@return integer # how many are left
+function Task:uncancel() end
+
+---The task's stack as text: where it waits, or where the error was raised.
+---@return string? # nil for a task that has finished or was cancelled
+function Task:traceback() end
+
+---Write the task and its stack to stderr.
+function Task:print_stack() end
+
+---Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
+---@param fn function its coroutine.yield(...) hands values out
+---@return function # the iterator; then nil, nil, and a closer with which `break` closes the generator
+function asyncio.wrap(fn) end
+
+---Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass through: libraries that make coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable before is not reached.
+---@return function # undoes it
+function asyncio.patch() end
+
+---Write bytes. What the kernel does not take at once is kept and sent later; call `drain` to keep step with the peer.
+---@param data string 
+function Stream:write(data) end
+
+---Write a list of strings, as if they were one.
+---@param list table of strings; no newlines are added
+function Stream:writelines(list) end
+
+---End the writing side, when everything written before is out; the peer reads the end of the stream. Reading goes on.
+function Stream:write_eof() end
+
+---Whether the writing side can be ended on its own (`write_eof`).
+---@return boolean # true for every Stream that is connected
+function Stream:can_write_eof() end
+
+---Wait until everything that `write` has kept is out. Several tasks may do so.
+---
+---Waits: yes. When cancelled: raises CancelledError; what was written is still sent
+function Stream:drain() end
+
+---Send all the bytes, and wait until they are out. Several tasks may do so; their data is not mixed.
+---
+---Waits: yes. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
+---@param data string 
+function Stream:sendall(data) end
+
+---The same as `sock:sendall(data)`.
+---
+---Waits: yes. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
+---@param sock asyncio.Stream 
+---@param data string 
+function Loop:sock_sendall(sock, data) end
+
+---Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.
+---@param fn function 
+---@param ... any its arguments
+---@return any # its results
+function asyncio.testing.run(fn, ...) end
+
+return asyncio
