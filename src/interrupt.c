@@ -31,11 +31,13 @@ static void interrupt_hook_all(const asy_Interrupt *watch, lua_Hook hook) {
 
 static void interrupt_on_signal(int signum) {
   int saved = errno;
-  (void)signum;
   asy_Interrupt *watch = interrupt_watch;
   if (watch) {
     watch->count++;
     if (asy_interrupt_is_due(watch)) interrupt_hook_all(watch, interrupt_raise);
+    /* That did not help: a C function is busy, or a coroutine that we do not know. The next one
+     * ends the process, as it does in lua itself. */
+    if (watch->count > watch->tolerated + 1) signal(signum, SIG_DFL);
     watch->wake(watch->arg);
   }
   errno = saved;
@@ -45,7 +47,7 @@ static void interrupt_on_signal(int signum) {
 
 static void interrupt_on_signal_again(int signum) {
   signal(SIGINT, interrupt_on_signal_again); /* the disposition is reset at each signal */
-  interrupt_on_signal(signum);
+  interrupt_on_signal(signum);               /* may put the default back */
 }
 
 static bool interrupt_install(asy_Interrupt *watch) {
