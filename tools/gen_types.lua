@@ -10,6 +10,9 @@ local parser <const> = require "tools.ldoc_parser"
 local BASIC <const> = { func = "function", int = "integer", tab = "table", bool = "boolean",
   str = "string", object = "table", awaitable = "asyncio.awaitable", callable = "function" }
 
+-- What a type can do besides its own methods, unless an @type says so.
+local BASES <const> = { Task = "Future", TimerHandle = "Handle" }
+
 local KNOWN <const> = { any = 1, boolean = 1, string = 1, number = 1, integer = 1, table = 1,
   ["function"] = 1, thread = 1, userdata = 1, lightuserdata = 1, ["nil"] = 1, ["true"] = 1,
   ["false"] = 1, fun = 1, self = 1, unknown = 1 }
@@ -79,7 +82,7 @@ local function collect_classes(entries)
       classes[name] = { base = base }
       order[#order + 1] = name
     end
-    classes[name].base = classes[name].base or base
+    classes[name].base = classes[name].base or base or BASES[name]
   end
   for _, entry in ipairs(entries) do
     for _, name in ipairs(entry.names) do

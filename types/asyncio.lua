@@ -27,7 +27,7 @@ local Future = {}
 ---@class asyncio.Handle
 local Handle = {}
 
----@class asyncio.TimerHandle
+---@class asyncio.TimerHandle: asyncio.Handle
 local TimerHandle = {}
 
 ---@class asyncio.Lock
@@ -69,7 +69,7 @@ local BoundedSemaphore = {}
 ---@class asyncio.Server
 local Server = {}
 
----@class asyncio.Task
+---@class asyncio.Task: asyncio.Future
 local Task = {}
 
 ---Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is answered at once.

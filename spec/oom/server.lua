@@ -76,7 +76,7 @@ return {
     accepts = sees_the_end,
     run = function(asyncio)
       local server <close> = asyncio.start_server(function(reader)
-        reader:read()
+        pcall(reader.read, reader) -- whichever way the connection ends
       end, "127.0.0.1", 0, { start_serving = false })
       server:start_serving()
       local serving = asyncio.create_task(server.serve_forever, server)
