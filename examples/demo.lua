@@ -55,8 +55,8 @@ local function read_text()
     if text.bytes >= limit then
       break
     end
-    for line in io.lines(name) do
-      line = line .. "\n"
+    for bare in io.lines(name) do
+      local line = bare .. "\n"
       text.bytes = text.bytes + #line
       table.insert(text.lines, line)
       table.insert(text.upper, line:upper())

@@ -177,7 +177,6 @@ Run an awaitable on a new loop; then cancel what is left, let it finish, and clo
 */
 static int runner_run_function(lua_State *L) {
   asy_State *S = asy_state(L);
-  luaL_checkany(L, 1);
   runner_check_outside(L, S, "asyncio.run");
   asy_coro_check(L, S, 1);
   asy_Loop *loop = asy_loop_new(L, S, NULL, ASY_LOOP_SIGINT);
@@ -211,6 +210,7 @@ static int runner_new(lua_State *L) {
   for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
     const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
     if (strcmp(key, "debug") == 0) {
+      luaL_argcheck(L, lua_isboolean(L, -1), 1, "debug must be a boolean");
       runner->debug = lua_toboolean(L, -1);
       runner->has_debug = true;
     } else if (strcmp(key, "loop_factory") == 0) {
@@ -261,7 +261,6 @@ Run an awaitable on the runner's loop.
 static int runner_run(lua_State *L) {
   asy_State *S = asy_state(L);
   Runner *runner = asy_type_check(L, S, 1, ASY_SLOT_RUNNER);
-  luaL_checkany(L, 2);
   runner_check_outside(L, S, "Runner:run");
   asy_coro_check(L, S, 2);
   asy_Loop *loop = runner_push_loop(L, S, runner);
@@ -277,7 +276,7 @@ The runner's loop.
 @treturn Loop
 @waits no
 @raise an error if the Runner is closed
-@usage local r <close> = asyncio.Runner(); assert(not r:get_loop():is_running())
+@usage -- in a script: local r <close> = asyncio.Runner(); r:get_loop():set_debug(true)
 @see asyncio-runner.html#asyncio.Runner.get_loop
 */
 static int runner_get_loop(lua_State *L) {
