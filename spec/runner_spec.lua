@@ -562,7 +562,10 @@ describe("a script that dies of an error in a task", function()
       "assert(not pcall(asyncio.await, main))",
       "assert(not coroutine.resume(coroutine.create(function() asyncio.run(main) end)))",
       "assert(asyncio.run(function() return not pcall(main) end))",
-      "assert(asyncio.run(function() local t = asyncio.create_task(main) return not pcall(t.await, t) end))",
+      [[assert(asyncio.run(function()
+          local t = asyncio.create_task(main)
+          return not pcall(t.await, t)
+        end))]],
     } do
       local result = helper.run_script(nested .. catch)
       assert.equal("", result.err)

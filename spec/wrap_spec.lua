@@ -20,6 +20,10 @@ local function collect()
   for _ = 1, 2 do collectgarbage() end
 end
 
+local function forget(t)
+  for k in pairs(t) do t[k] = nil end
+end
+
 local function guard(log, name)
   return setmetatable({}, { __close = function(_, err)
     log[#log + 1] = err and name .. ": " .. tostring(err) or name
@@ -126,7 +130,9 @@ describe("asyncio.wrap", function()
       end)
     end
     local function first(f)
-      return pcall(function() for _ in numbers(f) do break end end)
+      return pcall(function()
+        for i in numbers(f) do if i then break end end
+      end)
     end
     assert.same({ false, "in close" }, { first(function() error("in close", 0) end) })
     local ok, err = first(function() asyncio.sleep(1) end)
@@ -138,7 +144,7 @@ describe("asyncio.wrap", function()
   it("is not run, nor is anything closed, when the loop never starts it", in_task(function()
     local log = {}
     do
-      local _, _, _, closer <close> = asyncio.wrap(function()
+      local _, _, _, _closer <close> = asyncio.wrap(function()
         local _ <close> = guard(log, "closed")
       end)
     end
@@ -677,7 +683,7 @@ describe("by hand", function()
       assert.is_false((resume(thread)))
       assert.is_true(close(thread))
     end
-    threads = nil
+    forget(threads)
     collect()
     assert.equal("goes on", asyncio.create_task(asyncio.sleep, 1, "goes on"):await())
   end))
@@ -694,28 +700,29 @@ describe("by hand", function()
     for _, order in ipairs { "task outer inner", "inner outer task", "outer inner task" } do
       for _, act in ipairs { resume, close } do
         local threads = {}
-        local loop = asyncio.new_event_loop { clock = "virtual" }
-        loop:run_until_complete(function()
-          asyncio.create_task(function()
-            threads.task = coroutine.running()
-            asyncio.wrap(function()
-              threads.outer = coroutine.running()
+        do
+          local loop = asyncio.new_event_loop { clock = "virtual" }
+          loop:run_until_complete(function()
+            asyncio.create_task(function()
+              threads.task = coroutine.running()
               asyncio.wrap(function()
-                threads.inner = coroutine.running()
-                asyncio.sleep(9)
+                threads.outer = coroutine.running()
+                asyncio.wrap(function()
+                  threads.inner = coroutine.running()
+                  asyncio.sleep(9)
+                end)()
               end)()
-            end)()
+            end)
+            asyncio.sleep(1)
           end)
-          asyncio.sleep(1)
-        end)
-        loop:close()
-        loop = nil
+          loop:close()
+        end
         collect()
         for name in order:gmatch("%a+") do
           for _ = 1, 3 do pcall(act, threads[name]) end
           collect()
         end
-        threads = nil
+        forget(threads)
         collect()
       end
     end
