@@ -38,6 +38,7 @@ build = {
         "src/asyncio.c",
         "src/barrier.c",
         "src/context.c",
+        "src/core.c",
         "src/coro.c",
         "src/deadlock.c",
         "src/error.c",

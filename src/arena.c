@@ -9,8 +9,9 @@
 #define ARENA_PIECE ((size_t)64 * 1024) /* the most that is read at once */
 #define ARENA_LEAST ((size_t)16 * 1024) /* with less room than this the arena is emptied first */
 
-/* glibc gives the top of the heap back to the system whenever 128 KiB of it are free, which large received strings do all the time,
- * and takes it again, page fault by page fault. Freeing a block of this size once makes it wait for twice as much. */
+/* glibc gives the top of the heap back to the system whenever 128 KiB of it are free, which large
+ * received strings do all the time, and takes it again, page fault by page fault. Freeing a block
+ * of this size once makes it wait for twice as much. */
 #define ARENA_WARM_UP ((size_t)1024 * 1024)
 
 typedef struct arena_Arena {

@@ -25,7 +25,8 @@ static int asyncio_open_protected(lua_State *L) {
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "asyncio");
   asy_State *S = asy_state_from_registry(L);
-  unsigned inner = flags & (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_KEEP_SIGPIPE); /* the bits of asy_LoopFlags */
+  unsigned inner = flags & (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG |
+                            ASYNCIO_KEEP_SIGPIPE); /* the bits of asy_LoopFlags */
   asy_Loop *loop = asy_loop_new(L, S, uv, inner);
   asy_loop_set_current(L, S, lua_gettop(L));
   lua_rawsetp(L, LUA_REGISTRYINDEX, loop); /* held until asyncio_close */

@@ -4,10 +4,12 @@
  * The host opens a loop on its lua_State, and drives it in one of two ways:
  *  - from its own frame: asyncio_poll(loop, budget), which never blocks;
  *  - by running a uv_loop_t of its own, on which the loop was opened: nothing else is needed.
- * Scripts then find the loop as the current one: asyncio.get_event_loop(), and create_task on it. A loop opened from C touches no
- * signal unless the flags say so, and a wait outside a task is an error in it.
+ * Scripts then find the loop as the current one: asyncio.get_event_loop(), and create_task on it. A
+ * loop opened from C touches no signal unless the flags say so, and a wait outside a task is an
+ * error in it.
  *
- * Nothing here raises a Lua error or panics: every entry runs protected, and tells of failure by its result. */
+ * Nothing here raises a Lua error or panics: every entry runs protected, and tells of failure by
+ * its result. */
 #ifndef ASYNCIO_H
 #define ASYNCIO_H
 
@@ -32,29 +34,33 @@ typedef struct asyncio_Loop asyncio_Loop;
 struct uv_loop_s;
 
 enum {
-  ASYNCIO_VIRTUAL_CLOCK = 1,  /* simulated time, for tests */
-  ASYNCIO_DEBUG = 2,          /* asyncio's debug mode */
-  ASYNCIO_KEEP_SIGPIPE = 8    /* leave SIGPIPE alone: the host sees to it */
+  ASYNCIO_VIRTUAL_CLOCK = 1, /* simulated time, for tests */
+  ASYNCIO_DEBUG = 2,         /* asyncio's debug mode */
+  ASYNCIO_KEEP_SIGPIPE = 8   /* leave SIGPIPE alone: the host sees to it */
 };
 
-/* The loader of the module: package.preload["asyncio"] = luaopen_asyncio_core in a host that links statically. */
+/* The loader of the module: package.preload["asyncio"] = luaopen_asyncio_core in a host that links
+ * statically. */
 ASYNCIO_API int luaopen_asyncio_core(lua_State *L);
 
-/* Open the library in the state of L (the module can be required afterwards as "asyncio" and "asyncio.core") and a loop in it, which
- * becomes the current one. uv: a loop that the host runs, or NULL for one of the library's own, for asyncio_poll. Returns the loop, or
- * NULL with an error message on top of L's stack. The loop lives until asyncio_close or lua_close. */
+/* Open the library in the state of L (the module can be required afterwards as "asyncio" and
+ * "asyncio.core") and a loop in it, which becomes the current one. uv: a loop that the host runs,
+ * or NULL for one of the library's own, for asyncio_poll. Returns the loop, or NULL with an error
+ * message on top of L's stack. The loop lives until asyncio_close or lua_close. */
 ASYNCIO_API asyncio_Loop *asyncio_open(lua_State *L, struct uv_loop_s *uv, unsigned flags);
 
-/* Do what is ready, without ever sleeping, for `budget` seconds at the most (0: one turn); it stops between two tasks, never inside one.
- * Returns 1 if more is ready now, 0 if not, -1 if the loop is closed. For loops opened without a uv_loop_t. */
+/* Do what is ready, without ever sleeping, for `budget` seconds at the most (0: one turn); it stops
+ * between two tasks, never inside one. Returns 1 if more is ready now, 0 if not, -1 if the loop is
+ * closed. For loops opened without a uv_loop_t. */
 ASYNCIO_API int asyncio_poll(asyncio_Loop *loop, double budget);
 
-/* Seconds until asyncio_poll has something to do by the clock: 0 if something is ready now, -1 if there is no timer. I/O may come
- * earlier. */
+/* Seconds until asyncio_poll has something to do by the clock: 0 if something is ready now, -1 if
+ * there is no timer. I/O may come earlier. */
 ASYNCIO_API double asyncio_timeout(asyncio_Loop *loop);
 
-/* Close the loop: pending tasks are closed (their to-be-closed variables run). Returns 0, or -1 with an error message on top of the
- * stack of L. On a host's uv_loop_t the handles are closed by libuv in its next run. */
+/* Close the loop: pending tasks are closed (their to-be-closed variables run). Returns 0, or -1
+ * with an error message on top of the stack of L. On a host's uv_loop_t the handles are closed by
+ * libuv in its next run. */
 ASYNCIO_API int asyncio_close(lua_State *L, asyncio_Loop *loop);
 
 #ifdef __cplusplus

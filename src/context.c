@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* context.c - ContextVar and its tokens. A context is a table that is replaced, never changed, when a variable is set. */
+/* context.c - ContextVar and its tokens. A context is a table that is replaced, never changed, when
+ * a variable is set. */
 #include "context.h"
 
 #include "error.h"
@@ -45,7 +46,8 @@ static void context_replace(lua_State *L, asy_State *S) {
   }
 }
 
-/* Set the variable at index var to the value on top (popped; nil removes it) in a copy of the context. */
+/* Set the variable at index var to the value on top (popped; nil removes it) in a copy of the
+ * context. */
 static void context_set(lua_State *L, asy_State *S, int var) {
   int value = lua_gettop(L);
   lua_createtable(L, 0, 1);
@@ -65,7 +67,8 @@ static void context_set(lua_State *L, asy_State *S, int var) {
   lua_pop(L, 1);
 }
 
-/* Push the value of the variable at index var in the current context; false if it has none there. */
+/* Push the value of the variable at index var in the current context; false if it has none there.
+ */
 static bool context_get(lua_State *L, asy_State *S, int var) {
   asy_context_push(L, S);
   if (!lua_istable(L, -1)) return false;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* context.h - ContextVar: values that belong to a task and are inherited by the tasks that it starts.
+/* context.h - ContextVar: values that belong to a task and are inherited by the tasks that it
+ * starts.
  *
- * A context is a Lua table {[var] = value} that is never changed once it can be seen by two: `set` replaces the current context by
- * a changed copy. Starting a task, or a callback, copies a reference. nil stands for the empty context. */
+ * A context is a Lua table {[var] = value} that is never changed once it can be seen by two: `set`
+ * replaces the current context by a changed copy. Starting a task, or a callback, copies a
+ * reference. nil stands for the empty context. */
 #ifndef ASY_CONTEXT_H
 #define ASY_CONTEXT_H
 
@@ -11,7 +13,8 @@
 /* The user value of a Handle in which its context lies (handle.h). */
 #define ASY_CONTEXT_OF_HANDLE 2
 
-/* Push the current context: of the running task, of the running callback, or of the state. [-0, +1, -] */
+/* Push the current context: of the running task, of the running callback, or of the state. [-0, +1,
+ * -] */
 ASY_FUNC void asy_context_push(lua_State *L, asy_State *S);
 
 ASY_FUNC void asy_context_open(lua_State *L, asy_State *S);

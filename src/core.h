@@ -122,8 +122,8 @@ typedef enum asy_Slot {
 
 /* One per Lua state. */
 struct asy_State {
-  lua_State *main;  /* the state's main thread; state.c */
-  lua_State *shelf; /* a thread that never runs: its stack holds the values of asy_Slot; state.c */
+  lua_State *main;  /* the state's main thread; core.c */
+  lua_State *shelf; /* a thread that never runs: its stack holds the values of asy_Slot; core.c */
   const void *types[ASY_SLOT_COUNT +
                     1]; /* lua_topointer of each metatable, NULL for other slots; asy_type_new */
   asy_Loop *running;    /* the loop that is being driven now, or NULL; loop.c */
@@ -135,7 +135,7 @@ struct asy_State {
   asy_Loop *callback; /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK),
                          or NULL; handle.c */
   const char
-      *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, state.c */
+      *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, core.c */
   int (*toplevel)(
       lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
   bool (*cancel_task)(lua_State *L, asy_Future *task,
@@ -147,7 +147,7 @@ struct asy_State {
     int place;
   } protectors[8];     /* C functions that call protected (pcall ...); wait.c */
   uint64_t tasks_made; /* numbers the default names, Task-1 ...; task.c */
-  bool closing;        /* lua_close has begun: no new loops; state.c */
+  bool closing;        /* lua_close has begun: no new loops; core.c */
 };
 
 /* Slots of a loop's shelf. */
@@ -231,11 +231,14 @@ struct asy_Loop {
   bool shutting_down;    /* a Runner cancels what is left; runner.c */
 };
 
-/* ---- State and shelf (state.c) */
+/* ---- State and shelf (core.c) */
 
 /* Key of the State in the registry: the address of this function's code is unique in the process.
  */
 ASY_FUNC asy_State *asy_state_from_registry(lua_State *L);
+
+/* Make the State of a Lua state and put it into the registry. [-0, +0, m] */
+ASY_FUNC asy_State *asy_state_new(lua_State *L);
 
 /* The State of a function of ours, from its first upvalue. [-0, +0, -] */
 static inline asy_State *asy_state(lua_State *L) {
@@ -262,7 +265,7 @@ static inline void asy_shelf_set(lua_State *L, lua_State *shelf, int slot) {
  * stack index `place`: see asy_wait_unwinds. [-0, +0, -] */
 ASY_FUNC void asy_add_protector(asy_State *S, lua_CFunction f, int place);
 
-/* ---- Types (state.c) */
+/* ---- Types (core.c) */
 
 /* Make the metatable of a type and put it into its slot: `name` as in "asyncio.Lock"; methods get
  * the State as upvalue and go into __index, metamethods (names with __) into the metatable itself.
@@ -291,7 +294,7 @@ ASY_FUNC void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot
 /* Add methods (and metamethods) to a type that exists. [-0, +0, m] */
 ASY_FUNC void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *methods);
 
-/* ---- Small helpers for bindings (state.c) */
+/* ---- Small helpers for bindings (core.c) */
 
 /* The Loop at arg; an error if it is closed. [-0, +0, v] */
 ASY_FUNC asy_Loop *asy_check_loop(lua_State *L, asy_State *S, int arg);

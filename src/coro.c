@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* coro.c - coroutine objects (asyncio.async), what counts as awaitable, and asyncio.await.
  *
- * A coroutine object is a function with its arguments bound, to be run once: a userdata whose user values are the function and
- * the arguments. Awaiting it runs the function in the awaiting task, with nothing in between. */
+ * A coroutine object is a function with its arguments bound, to be run once: a userdata whose user
+ * values are the function and the arguments. Awaiting it runs the function in the awaiting task,
+ * with nothing in between. */
 #include "coro.h"
 
 #include <string.h>
@@ -25,20 +26,22 @@ static bool coro_is_function(lua_State *L, int idx) {
   return lua_tocfunction(L, idx) == coro_call;
 }
 
-/* An unstarted thread: a function lies on its stack, and nothing else has run. A task's own is none. */
+/* An unstarted thread: a function lies on its stack, and nothing else has run. A task's own is
+ * none. */
 static bool coro_is_fresh_thread(lua_State *co) {
   lua_Debug ar;
-  return lua_status(co) == LUA_OK && lua_gettop(co) > 0 && !lua_getstack(co, 0, &ar) && lua_tocfunction(co, -1) != asy_wait_guard;
+  return lua_status(co) == LUA_OK && lua_gettop(co) > 0 && !lua_getstack(co, 0, &ar) &&
+         lua_tocfunction(co, -1) != asy_wait_guard;
 }
 
 bool asy_coro_is_awaitable(lua_State *L, asy_State *S, int idx) {
   switch (lua_type(L, idx)) {
-    case LUA_TFUNCTION: return true;
-    case LUA_TTHREAD: return coro_is_fresh_thread(lua_tothread(L, idx));
-    case LUA_TUSERDATA:
-      if (asy_type_test(L, S, idx, ASY_SLOT_COROUTINE) || asy_future_test(L, S, idx)) return true;
-      break;
-    default: break;
+  case LUA_TFUNCTION: return true;
+  case LUA_TTHREAD: return coro_is_fresh_thread(lua_tothread(L, idx));
+  case LUA_TUSERDATA:
+    if (asy_type_test(L, S, idx, ASY_SLOT_COROUTINE) || asy_future_test(L, S, idx)) return true;
+    break;
+  default: break;
   }
   if (luaL_getmetafield(L, idx, "__await") == LUA_TNIL) return false;
   lua_pop(L, 1);
@@ -56,7 +59,8 @@ static int coro_unpack_object(lua_State *L, int idx) {
   if (coro->used) return luaL_error(L, "cannot await a coroutine object twice");
   luaL_checkstack(L, coro->nargs + 1, "too many arguments");
   coro->used = true;
-  for (int i = 0; i <= coro->nargs; i++) lua_getiuservalue(L, idx, CORO_FUNCTION + i);
+  for (int i = 0; i <= coro->nargs; i++)
+    lua_getiuservalue(L, idx, CORO_FUNCTION + i);
   return coro->nargs;
 }
 
@@ -99,7 +103,8 @@ static int coro_call(lua_State *L) {
 }
 
 /***
-Make a coroutine function: calling it runs nothing, and returns a coroutine object with the arguments bound.
+Make a coroutine function: calling it runs nothing, and returns a coroutine object with the
+arguments bound.
 @function async
 @tparam function fn
 @treturn function the coroutine function
@@ -148,7 +153,8 @@ static int coro_gc(lua_State *L) {
 }
 
 /***
-Wait for an awaitable: a future or task; or run a coroutine object, a function, a thread that has not started, or an object
+Wait for an awaitable: a future or task; or run a coroutine object, a function, a thread that has
+not started, or an object
 with `__await`, in this task.
 @function await
 @param aw the awaitable
@@ -168,7 +174,8 @@ static int coro_await(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_coro_check(L, S, 1);
   asy_Future *fut = asy_future_test(L, S, 1);
-  if (lua_gettop(L) > 1) luaL_argerror(L, 2, "no value expected: bind arguments with a function or asyncio.async");
+  if (lua_gettop(L) > 1)
+    luaL_argerror(L, 2, "no value expected: bind arguments with a function or asyncio.async");
   if (fut) {
     asy_Wait *w = asy_wait_begin(L, S);
     return w ? asy_future_await(L, w, fut) : asy_wait_outside(L, S);
@@ -201,7 +208,8 @@ Is the value a coroutine function, made by asyncio.async?
 @treturn boolean
 @waits no
 @raise never
-@usage assert(asyncio.iscoroutinefunction(asyncio.async(print)) and not asyncio.iscoroutinefunction(print))
+@usage assert(asyncio.iscoroutinefunction(asyncio.async(print)) and not
+asyncio.iscoroutinefunction(print))
 @see inspect.html#inspect.iscoroutinefunction
 */
 static int coro_iscoroutinefunction(lua_State *L) {
@@ -211,7 +219,7 @@ static int coro_iscoroutinefunction(lua_State *L) {
 
 void asy_coro_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {
-    {"close", coro_close}, {"__tostring", coro_tostring}, {"__gc", coro_gc}, {NULL, NULL}};
+      {"close", coro_close}, {"__tostring", coro_tostring}, {"__gc", coro_gc}, {NULL, NULL}};
   static const luaL_Reg functions[] = {{"async", coro_async},
                                        {"await", coro_await},
                                        {"iscoroutine", coro_iscoroutine},

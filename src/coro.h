@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* coro.h - coroutine objects (asyncio.async), what counts as awaitable, and asyncio.await.
  *
- * An awaitable is: a Future or Task; a coroutine object; a Lua thread that has not started; a function; an object with
+ * An awaitable is: a Future or Task; a coroutine object; a Lua thread that has not started; a
+ * function; an object with
  * __await in its metatable. */
 #ifndef ASY_CORO_H
 #define ASY_CORO_H
@@ -14,8 +15,9 @@ ASY_FUNC bool asy_coro_is_awaitable(lua_State *L, asy_State *S, int idx);
 /* Argument error unless it is. [-0, +0, v] */
 ASY_FUNC void asy_coro_check(lua_State *L, asy_State *S, int arg);
 
-/* Replace an awaitable at idx that is not a future by a function and its arguments on top of the stack: returns the
- * number of arguments. A coroutine object counts as awaited, a thread is dead then; an error if it was awaited before.
+/* Replace an awaitable at idx that is not a future by a function and its arguments on top of the
+ * stack: returns the number of arguments. A coroutine object counts as awaited, a thread is dead
+ * then; an error if it was awaited before.
  * [-0, +(1+n), v] */
 ASY_FUNC int asy_coro_unpack(lua_State *L, asy_State *S, int idx);
 

@@ -236,7 +236,8 @@ static int error_filter(lua_State *L) {
 }
 
 /***
-Call a function with a message handler, as Lua's xpcall, but let a CancelledError through: the handler never sees it.
+Call a function with a message handler, as Lua's xpcall, but let a CancelledError through: the
+handler never sees it.
 @function xpcall
 @tparam function f the function, which may wait
 @tparam function handler called with the error

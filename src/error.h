@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* error.h - error objects, their classes, tracebacks, and the exception handler: every raise of the library but the
- * argument errors, which are Lua's own (luaL_argerror). */
+/* error.h - error objects, their classes, tracebacks, and the exception handler: every raise of the
+ * library but the argument errors, which are Lua's own (luaL_argerror). */
 #ifndef ASY_ERROR_H
 #define ASY_ERROR_H
 
@@ -15,28 +15,37 @@ ASY_FUNC void asy_error_wrap(lua_State *L, asy_State *S, asy_Class cls);
 /* Raise a new error object. [-0, +0, v] */
 ASY_FUNC int asy_error_raise(lua_State *L, asy_State *S, asy_Class cls, const char *fmt, ...);
 
-/* Push an OSError from a libuv code (negative): op as "connect", where (may be NULL) as "127.0.0.1:80" or a path; its
- * fields are code ("ECONNREFUSED"), errno (positive), op, address (`where`). [-0, +1, m] */
-ASY_FUNC void asy_error_push_os(lua_State *L, asy_State *S, int code, const char *op, const char *where);
-ASY_FUNC int asy_error_raise_os(lua_State *L, asy_State *S, int code, const char *op, const char *where);
+/* Push an OSError from a libuv code (negative): op as "connect", where (may be NULL) as
+ * "127.0.0.1:80" or a path; its fields are code ("ECONNREFUSED"), errno (positive), op, address
+ * (`where`). [-0, +1, m] */
+ASY_FUNC void asy_error_push_os(lua_State *L, asy_State *S, int code, const char *op,
+                                const char *where);
+ASY_FUNC int asy_error_raise_os(lua_State *L, asy_State *S, int code, const char *op,
+                                const char *where);
 
 /* Is the value at idx an error object of that class? [-0, +0, -] */
 ASY_FUNC bool asy_error_is(lua_State *L, asy_State *S, int idx, asy_Class cls);
 
-/* Message handler for the lua_pcall of callbacks: returns the error as it is and leaves its traceback in ASY_SLOT_TRACEBACK. */
+/* Message handler for the lua_pcall of callbacks: returns the error as it is and leaves its
+ * traceback in ASY_SLOT_TRACEBACK. */
 ASY_FUNC int asy_error_handler(lua_State *L);
 
-/* Call a function of the user's with nargs arguments, protected; what it raises is reported with the message, and the object at
- * index `object` under `key` (see asy_error_report). Results are dropped. True if it raised nothing. [-(nargs+1), +0, -] */
-ASY_FUNC bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message, const char *key, int object);
+/* Call a function of the user's with nargs arguments, protected; what it raises is reported with
+ * the message, and the object at index `object` under `key` (see asy_error_report). Results are
+ * dropped. True if it raised nothing. [-(nargs+1), +0, -] */
+ASY_FUNC bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message,
+                             const char *key, int object);
 
-/* Push the traceback of thread `co` from `level` on, with the value at idx of L as its head (0: none). [-0, +1, m] */
+/* Push the traceback of thread `co` from `level` on, with the value at idx of L as its head (0:
+ * none). [-0, +1, m] */
 ASY_FUNC void asy_error_traceback(lua_State *L, lua_State *co, int idx, int level);
 
-/* Report what nobody can catch: pops an error value and a traceback (string or nil), and calls the loop's exception
- * handler (or prints) with a context table {message=, exception=, traceback=, [key]=object}; `object` is the index of the
- * value that goes under `key` (both 0/NULL: none). Never raises: a handler that fails is reported on stderr. [-2, +0, -] */
-ASY_FUNC void asy_error_report(lua_State *L, asy_Loop *loop, const char *message, const char *key, int object);
+/* Report what nobody can catch: pops an error value and a traceback (string or nil), and calls the
+ * loop's exception handler (or prints) with a context table {message=, exception=, traceback=,
+ * [key]=object}; `object` is the index of the value that goes under `key` (both 0/NULL: none).
+ * Never raises: a handler that fails is reported on stderr. [-2, +0, -] */
+ASY_FUNC void asy_error_report(lua_State *L, asy_Loop *loop, const char *message, const char *key,
+                               int object);
 
 /* Call the exception handler, or the default one, with the context table on top. [-1, +0, -] */
 ASY_FUNC void asy_error_handle(lua_State *L, asy_Loop *loop);

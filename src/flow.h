@@ -47,7 +47,7 @@ typedef struct asy_Carrier {
 
 /* The streams that a server has accepted and that are not closed yet. */
 typedef struct asy_FlowSet {
-  asy_List members;                      /* asy_Stream.member */
+  asy_List members;                        /* asy_Stream.member */
   void (*on_empty)(struct asy_FlowSet *g); /* the last one has closed; runs no Lua */
 } asy_FlowSet;
 
@@ -66,14 +66,14 @@ struct asy_Stream {
   asy_Resource res;
   const asy_Carrier *carrier; /* NULL: libuv */
   asy_Input input;
-  asy_List readers;  /* asy_Wait.link: read*, recv, or accept */
-  asy_List settling; /* asy_Wait.link: connect, drain, wait_closed */
-  asy_List output;   /* asy_Chunk.link; the first is with libuv */
-  asy_Link member;   /* in group->members, or in asy_Listener.accepted */
-  asy_FlowSet *group;  /* or NULL */
-  size_t limit;      /* of the input, in bytes; see asy_flow_take */
-  size_t need;       /* bytes that the first of `readers` waits for */
-  size_t queued;     /* bytes in the output */
+  asy_List readers;   /* asy_Wait.link: read*, recv, or accept */
+  asy_List settling;  /* asy_Wait.link: connect, drain, wait_closed */
+  asy_List output;    /* asy_Chunk.link; the first is with libuv */
+  asy_Link member;    /* in group->members, or in asy_Listener.accepted */
+  asy_FlowSet *group; /* or NULL */
+  size_t limit;       /* of the input, in bytes; see asy_flow_take */
+  size_t need;        /* bytes that the first of `readers` waits for */
+  size_t queued;      /* bytes in the output */
   asy_Address peer;
   uv_os_sock_t fd; /* valid until the state is CLOSED */
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
@@ -160,8 +160,8 @@ ASY_FUNC int asy_flow_accept(asy_Stream *s, asy_Stream **out);
 /* Begin to read, if that has not been done. 0 or a libuv code. */
 ASY_FUNC int asy_flow_read_start(asy_Stream *s);
 
-/* The wait that was just linked into `readers` is for so many bytes of input, or its end. 0 or a libuv
- * code. There may be enough at once (asy_flow_is_ready): a carrier may have had them. */
+/* The wait that was just linked into `readers` is for so many bytes of input, or its end. 0 or a
+ * libuv code. There may be enough at once (asy_flow_is_ready): a carrier may have had them. */
 ASY_FUNC int asy_flow_need(asy_Stream *s, size_t need);
 
 /* Is there what the first of `readers` waits for, or will it never come? */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* future.c - Future. Also the methods that Task shares with it.
  *
- * Invariants. A pending future has its entries in `callbacks`; those that are handles (add_done_callback) lie also, in the same
- * order, in the ring in ASY_FUTURE_VALUE, which keeps them alive. Completing moves the ring to the loop's, the entries to
- * the ready queue, and then the user value holds the outcome. */
+ * Invariants. A pending future has its entries in `callbacks`; those that are handles
+ * (add_done_callback) lie also, in the same order, in the ring in ASY_FUTURE_VALUE, which keeps
+ * them alive. Completing moves the ring to the loop's, the entries to the ready queue, and then the
+ * user value holds the outcome. */
 #include "future.h"
 
 #include "error.h"
@@ -52,7 +53,8 @@ static void future_complete(lua_State *L, int idx, asy_Future *fut, asy_FutureSt
   lua_setiuservalue(L, idx, ASY_FUTURE_VALUE);
   fut->state = (uint8_t)state;
   if (loop->closed)
-    while (asy_list_take(&fut->callbacks)) continue; /* nothing runs any more */
+    while (asy_list_take(&fut->callbacks))
+      continue; /* nothing runs any more */
   else
     asy_ready_join(loop, &fut->callbacks);
 }
@@ -64,7 +66,8 @@ void asy_future_finish(lua_State *L, int idx, asy_Future *fut, int n) {
   } else if (n > 1) {
     lua_createtable(L, n, 0);
     lua_insert(L, -n - 1);
-    for (int i = n; i >= 1; i--) lua_rawseti(L, -i - 1, i);
+    for (int i = n; i >= 1; i--)
+      lua_rawseti(L, -i - 1, i);
   }
   if (fut->state != ASY_PENDING) { /* a finalizer was faster */
     lua_pop(L, 1);
@@ -77,7 +80,8 @@ void asy_future_finish(lua_State *L, int idx, asy_Future *fut, int n) {
 void asy_future_fail(lua_State *L, int idx, asy_Future *fut) {
   idx = lua_absindex(L, idx);
   asy_Loop *loop = fut->loop;
-  asy_Failure *failure = asy_type_create(L, loop->S, ASY_SLOT_FAILURE, sizeof *failure, ASY_FAILURE_UVS);
+  asy_Failure *failure =
+      asy_type_create(L, loop->S, ASY_SLOT_FAILURE, sizeof *failure, ASY_FAILURE_UVS);
   asy_list_init(&failure->link);
   failure->loop = loop;
   lua_insert(L, -3);
@@ -131,7 +135,8 @@ void asy_future_push_error(lua_State *L, int idx, asy_Future *fut) {
   }
   lua_getiuservalue(L, idx, ASY_FUTURE_VALUE);
   if (fut->has_error) return;
-  asy_error_wrap(L, fut->loop->S, ASY_CANCELLED_ERROR); /* made when it is first asked for; the same for everyone */
+  asy_error_wrap(L, fut->loop->S,
+                 ASY_CANCELLED_ERROR); /* made when it is first asked for; the same for everyone */
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, idx, ASY_FUTURE_VALUE);
   fut->has_error = true;
@@ -166,7 +171,8 @@ int asy_future_push_results(lua_State *L, int idx, asy_Future *fut) {
   if (fut->count == 1) return 1;
   luaL_checkstack(L, fut->count, "too many results");
   int list = lua_gettop(L);
-  for (int i = 1; i <= fut->count; i++) lua_rawgeti(L, list, i);
+  for (int i = 1; i <= fut->count; i++)
+    lua_rawgeti(L, list, i);
   return fut->count;
 }
 
@@ -187,7 +193,8 @@ static void future_report(lua_State *L, asy_Loop *loop, int failure) {
   bool is_task = fut->is_task;
   lua_getiuservalue(L, failure, ASY_FAILURE_ERROR);
   lua_getiuservalue(L, failure, ASY_FAILURE_TRACEBACK);
-  asy_error_report(L, loop, is_task ? "task error was never retrieved" : "future error was never retrieved",
+  asy_error_report(L, loop,
+                   is_task ? "task error was never retrieved" : "future error was never retrieved",
                    is_task ? "task" : "future", lua_gettop(L) - 2);
   lua_pop(L, 1);
 }
@@ -233,7 +240,8 @@ bool asy_future_awaited(const asy_Wait *w) {
 static int future_k_await(lua_State *L, asy_Wait *w) {
   asy_Future *fut = w->on;
   if (fut->state == ASY_CANCELLED && w->state != ASY_WAIT_CANCELLED)
-    w->must_cancel = false; /* the future's CancelledError delivers a request that came later, too */
+    w->must_cancel =
+        false; /* the future's CancelledError delivers a request that came later, too */
   else if (asy_wait_failed(w))
     return asy_wait_raise(L, w);
   return asy_future_push_results(L, 1, fut);
@@ -246,8 +254,10 @@ static int future_k_self(lua_State *L, asy_Wait *w) {
 
 int asy_future_await(lua_State *L, asy_Wait *w, asy_Future *fut) {
   if (asy_future_is_done(fut)) return asy_future_push_results(L, 1, fut);
-  if (fut->loop != w->loop) return luaL_error(L, "%s belongs to a different event loop", luaL_tolstring(L, 1, NULL));
-  if (fut->is_task && fut == asy_wait_owner(w)) return asy_wait_park_ready(L, w, &future_self_wait, future_k_self);
+  if (fut->loop != w->loop)
+    return luaL_error(L, "%s belongs to a different event loop", luaL_tolstring(L, 1, NULL));
+  if (fut->is_task && fut == asy_wait_owner(w))
+    return asy_wait_park_ready(L, w, &future_self_wait, future_k_self);
   asy_list_append(&fut->callbacks, &w->entry.link);
   return asy_wait_park(L, w, &future_wait, fut, future_k_await);
 }
@@ -258,7 +268,8 @@ static asy_Future *future_check_pending(lua_State *L, const char *operation) {
   asy_State *S = asy_state(L);
   asy_Future *fut = asy_future_check(L, S, 1);
   if (fut->is_task) luaL_error(L, "a Task does not support %s", operation);
-  if (fut->state != ASY_PENDING) asy_error_raise(L, S, ASY_INVALID_STATE_ERROR, "invalid state: the future is done");
+  if (fut->state != ASY_PENDING)
+    asy_error_raise(L, S, ASY_INVALID_STATE_ERROR, "invalid state: the future is done");
   return fut;
 }
 
@@ -285,7 +296,8 @@ Complete the future with an error.
 @return nothing
 @waits no
 @raise argument error; InvalidStateError if it is done; an error for a Task
-@usage local f = asyncio.get_running_loop():create_future(); f:set_exception("no"); assert(not pcall(f.await, f))
+@usage local f = asyncio.get_running_loop():create_future(); f:set_exception("no"); assert(not
+pcall(f.await, f))
 @see asyncio-future.html#asyncio.Future.set_exception
 */
 static int future_set_exception(lua_State *L) {
@@ -305,7 +317,8 @@ static int future_set_exception(lua_State *L) {
 }
 
 static void future_check_done(lua_State *L, asy_State *S, const asy_Future *fut, const char *what) {
-  if (fut->state == ASY_PENDING) asy_error_raise(L, S, ASY_INVALID_STATE_ERROR, "%s is not set", what);
+  if (fut->state == ASY_PENDING)
+    asy_error_raise(L, S, ASY_INVALID_STATE_ERROR, "%s is not set", what);
 }
 
 /***
@@ -313,8 +326,10 @@ The results of a future that is done.
 @function Future:result
 @return the results; raises the error instead if there was one
 @waits no
-@raise argument error; InvalidStateError if it is pending; CancelledError if it was cancelled; its own error
-@usage local f = asyncio.get_running_loop():create_future(); f:set_result(1, 2); assert(select("#", f:result()) == 2)
+@raise argument error; InvalidStateError if it is pending; CancelledError if it was cancelled; its
+own error
+@usage local f = asyncio.get_running_loop():create_future(); f:set_result(1, 2); assert(select("#",
+f:result()) == 2)
 @see asyncio-future.html#asyncio.Future.result
 */
 static int future_result(lua_State *L) {
@@ -330,7 +345,8 @@ The error of a future that is done.
 @return the error, or nil if it has results
 @waits no
 @raise argument error; InvalidStateError if it is pending; CancelledError if it was cancelled
-@usage local f = asyncio.get_running_loop():create_future(); f:set_exception("no"); assert(f:exception() == "no")
+@usage local f = asyncio.get_running_loop():create_future(); f:set_exception("no");
+assert(f:exception() == "no")
 @see asyncio-future.html#asyncio.Future.exception
 */
 static int future_exception(lua_State *L) {
@@ -374,7 +390,8 @@ static int future_cancelled(lua_State *L) {
 }
 
 /***
-Cancel. A Future is cancelled at once; in a Task the CancelledError is raised at its wait, in its next step.
+Cancel. A Future is cancelled at once; in a Task the CancelledError is raised at its wait, in its
+next step.
 @function Future:cancel
 @param[opt] msg the CancelledError's message
 @treturn boolean false if it is done already
@@ -391,13 +408,15 @@ static int future_cancel(lua_State *L) {
 }
 
 /***
-Call a function with the future once it is done: in the turn after, in the order in which the functions were added.
+Call a function with the future once it is done: in the turn after, in the order in which the
+functions were added.
 @function Future:add_done_callback
 @tparam function f called as f(future)
 @return nothing
 @waits no
 @raise argument error; an error if the loop is closed
-@usage asyncio.create_task(asyncio.sleep, 0, "x"):add_done_callback(function(t) assert(t:result() == "x") end)
+@usage asyncio.create_task(asyncio.sleep, 0, "x"):add_done_callback(function(t) assert(t:result()
+== "x") end)
 @see asyncio-future.html#asyncio.Future.add_done_callback
 */
 static int future_add_done_callback(lua_State *L) {
@@ -429,7 +448,8 @@ Take a function out of the done callbacks.
 @treturn integer how many times it was there
 @waits no
 @raise argument error
-@usage local f = asyncio.get_running_loop():create_future(); f:add_done_callback(print); assert(f:remove_done_callback(print) == 1)
+@usage local f = asyncio.get_running_loop():create_future(); f:add_done_callback(print);
+assert(f:remove_done_callback(print) == 1)
 @see asyncio-future.html#asyncio.Future.remove_done_callback
 */
 static int future_remove_done_callback(lua_State *L) {
@@ -441,13 +461,13 @@ static int future_remove_done_callback(lua_State *L) {
     lua_pushinteger(L, 0);
     return 1;
   }
-  lua_getiuservalue(L, 1, ASY_FUTURE_VALUE);            /* 3: newest */
-  lua_pushnil(L);                                       /* 4: the new ring */
-  lua_getiuservalue(L, 3, ASY_HANDLE_NEXT);             /* 5: current, from the oldest on */
+  lua_getiuservalue(L, 1, ASY_FUTURE_VALUE); /* 3: newest */
+  lua_pushnil(L);                            /* 4: the new ring */
+  lua_getiuservalue(L, 3, ASY_HANDLE_NEXT);  /* 5: current, from the oldest on */
   for (bool last = false; !last;) {
     asy_Handle *handle = lua_touserdata(L, 5);
     last = lua_rawequal(L, 5, 3);
-    lua_getiuservalue(L, 5, ASY_HANDLE_NEXT);           /* 6: next */
+    lua_getiuservalue(L, 5, ASY_HANDLE_NEXT); /* 6: next */
     lua_getiuservalue(L, 5, ASY_HANDLE_FUNCTION);
     bool same = lua_rawequal(L, 7, 2);
     lua_pop(L, 1);
@@ -524,7 +544,8 @@ static int future_await(lua_State *L) {
 
 /* ---- tostring */
 
-/* Push the value on top as text; of a future only its address, since it may be the one that is being shown. [-0, +1, v] */
+/* Push the value on top as text; of a future only its address, since it may be the one that is
+ * being shown. [-0, +1, v] */
 static const char *future_push_value(lua_State *L, asy_State *S) {
   asy_Future *fut = asy_future_test(L, S, -1);
   if (!fut) return asy_name_push_value(L, lua_gettop(L));
@@ -549,7 +570,8 @@ void asy_future_push_outcome(lua_State *L, int idx, asy_Future *fut) {
   lua_pop(L, 1);
 }
 
-/* Push the name of the newest callback (first false) or the oldest one, in place of the ring on top. */
+/* Push the name of the newest callback (first false) or the oldest one, in place of the ring on
+ * top. */
 static void future_push_callback_name(lua_State *L, bool first) {
   if (first) {
     lua_getiuservalue(L, -1, ASY_HANDLE_NEXT);
@@ -567,7 +589,8 @@ void asy_future_push_callbacks(lua_State *L, int idx, asy_Future *fut) {
     return;
   }
   int count = 0;
-  for (asy_Link *link = asy_list_first(&fut->callbacks); link; link = asy_list_next(&fut->callbacks, link))
+  for (asy_Link *link = asy_list_first(&fut->callbacks); link;
+       link = asy_list_next(&fut->callbacks, link))
     count += ASY_CONTAINER(link, asy_Ready, link)->run == asy_handle_run;
   lua_getiuservalue(L, idx, ASY_FUTURE_VALUE);
   lua_pushvalue(L, -1);

@@ -1,43 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /* future.h - Future: a result that will be there later; the base of Task.
  *
- * Whoever wants to know of the completion puts an entry into `callbacks` (the wait record of a task, a Handle, an entry of
- * a gather); completing moves all of them to the ready queue at once. Awaiting links the task's own record: nothing is
- * allocated. The pending future is kept alive by the stacks of those that wait for it. */
+ * Whoever wants to know of the completion puts an entry into `callbacks` (the wait record of a
+ * task, a Handle, an entry of a gather); completing moves all of them to the ready queue at once.
+ * Awaiting links the task's own record: nothing is allocated. The pending future is kept alive by
+ * the stacks of those that wait for it. */
 #ifndef ASY_FUTURE_H
 #define ASY_FUTURE_H
 
 #include "handle.h"
 
-typedef enum asy_FutureState { ASY_PENDING, ASY_FINISHED, ASY_FAILED, ASY_CANCELLED } asy_FutureState;
+typedef enum asy_FutureState {
+  ASY_PENDING,
+  ASY_FINISHED,
+  ASY_FAILED,
+  ASY_CANCELLED
+} asy_FutureState;
 
 struct asy_Future {
   asy_Loop *loop;
-  asy_List callbacks;  /* asy_Ready: in the order in which they were added; empty once it is done */
-  int count;           /* how many results; with 2 or more they lie in a table */
-  uint32_t stamp;      /* the last call that has counted it (asy_Loop.stamps): gather finds what was given twice */
-  uint8_t state;       /* asy_FutureState */
+  asy_List callbacks; /* asy_Ready: in the order in which they were added; empty once it is done */
+  int count;          /* how many results; with 2 or more they lie in a table */
+  uint32_t stamp;     /* the last call that has counted it (asy_Loop.stamps): gather finds what was
+                         given twice */
+  uint8_t state;      /* asy_FutureState */
   bool is_task;
-  bool has_error;      /* cancelled, and ASY_FUTURE_VALUE is the CancelledError, no longer just the message */
-  bool expected;       /* somebody has taken charge of a later error (a gather that has ended): do not report it */
-  bool has_handles;    /* pending, and ASY_FUTURE_VALUE is the ring of its done callbacks */
+  bool has_error;   /* cancelled, and ASY_FUTURE_VALUE is the CancelledError, no longer just the
+                       message */
+  bool expected;    /* somebody has taken charge of a later error (a gather that has ended): do not
+                       report it */
+  bool has_handles; /* pending, and ASY_FUTURE_VALUE is the ring of its done callbacks */
 };
 
-/* The error of a failed future: a userdata of its own with a finalizer, so that futures need none. It lies in
- * ASY_FUTURE_VALUE. */
+/* The error of a failed future: a userdata of its own with a finalizer, so that futures need none.
+ * It lies in ASY_FUTURE_VALUE. */
 typedef struct asy_Failure {
-  asy_Link link;  /* in asy_Loop.unseen until somebody looks at the error */
+  asy_Link link; /* in asy_Loop.unseen until somebody looks at the error */
   asy_Loop *loop;
 } asy_Failure;
 
-enum { ASY_FAILURE_ERROR = 1, ASY_FAILURE_TRACEBACK, ASY_FAILURE_FUTURE, ASY_FAILURE_UVS = ASY_FAILURE_FUTURE };
+enum {
+  ASY_FAILURE_ERROR = 1,
+  ASY_FAILURE_TRACEBACK,
+  ASY_FAILURE_FUTURE,
+  ASY_FAILURE_UVS = ASY_FAILURE_FUTURE
+};
 
 enum {
   ASY_FUTURE_LOOP = 1, /* the Loop: a future keeps it alive */
-  ASY_FUTURE_VALUE,    /* pending: ring of done-callback handles; then result, error, or message of the cancellation */
+  ASY_FUTURE_VALUE, /* pending: ring of done-callback handles; then result, error, or message of the
+                       cancellation */
   ASY_FUTURE_UVS = ASY_FUTURE_VALUE,
-  ASY_TASK_FUNCTION,   /* of a Task: pending: what it waits for (ASY_WAIT_KEPT); then its function, for tostring */
-  ASY_TASK_INNER,      /* of a Task: ASY_WAIT_INNER */
+  ASY_TASK_FUNCTION, /* of a Task: pending: what it waits for (ASY_WAIT_KEPT); then its function,
+                        for tostring */
+  ASY_TASK_INNER,    /* of a Task: ASY_WAIT_INNER */
   ASY_TASK_UVS = ASY_TASK_INNER
 };
 
@@ -57,15 +73,16 @@ ASY_FUNC asy_Future *asy_future_new(lua_State *L, asy_Loop *loop);
 /* Initialise the Future part of a new userdata on top of the stack (Future or Task). [-0, +0, -] */
 ASY_FUNC void asy_future_init(lua_State *L, asy_Future *fut, asy_Loop *loop, bool is_task);
 
-/* Complete the future at idx with the top n values (they are popped); it must be pending. Memory is taken before anything is
- * changed. [-n, +0, m] */
+/* Complete the future at idx with the top n values (they are popped); it must be pending. Memory is
+ * taken before anything is changed. [-n, +0, m] */
 ASY_FUNC void asy_future_finish(lua_State *L, int idx, asy_Future *fut, int n);
 
-/* Complete with the error value and, above it, its traceback (string or nil): FAILED. From here on it is reported if nobody
- * looks at it. It must be pending. [-2, +0, m] */
+/* Complete with the error value and, above it, its traceback (string or nil): FAILED. From here on
+ * it is reported if nobody looks at it. It must be pending. [-2, +0, m] */
 ASY_FUNC void asy_future_fail(lua_State *L, int idx, asy_Future *fut);
 
-/* Complete as CANCELLED with the value on top: a message (error false) or the CancelledError itself. [-1, +0, -] */
+/* Complete as CANCELLED with the value on top: a message (error false) or the CancelledError
+ * itself. [-1, +0, -] */
 ASY_FUNC void asy_future_set_cancelled(lua_State *L, int idx, asy_Future *fut, bool is_error);
 
 /* Add an entry, to be queued at completion; at once when the future is done already. [-0, +0, -] */
@@ -76,16 +93,19 @@ static inline void asy_future_add(asy_Future *fut, asy_Ready *entry) {
     asy_ready_append(fut->loop, entry);
 }
 
-/* Cancel the future or task at idx with the message at msg (0: none); false if it is done. [-0, +0, -] */
+/* Cancel the future or task at idx with the message at msg (0: none); false if it is done. [-0, +0,
+ * -] */
 ASY_FUNC bool asy_future_cancel(lua_State *L, int idx, asy_Future *fut, int msg);
 
-/* Push the results of a future that is done (returns how many), or raise its error; it counts as seen. [-0, +n, v] */
+/* Push the results of a future that is done (returns how many), or raise its error; it counts as
+ * seen. [-0, +n, v] */
 ASY_FUNC int asy_future_push_results(lua_State *L, int idx, asy_Future *fut);
 
 /* Push the first result (nil if none) of a FINISHED future. [-0, +1, -] */
 ASY_FUNC void asy_future_push_first(lua_State *L, int idx, asy_Future *fut);
 
-/* Push the error of a FAILED or CANCELLED future: the same value for everyone. It counts as seen. [-0, +1, m] */
+/* Push the error of a FAILED or CANCELLED future: the same value for everyone. It counts as seen.
+ * [-0, +1, m] */
 ASY_FUNC void asy_future_push_error(lua_State *L, int idx, asy_Future *fut);
 
 /* Push the traceback of a FAILED future, or nil. [-0, +1, -] */
@@ -98,17 +118,20 @@ ASY_FUNC void asy_future_push_callbacks(lua_State *L, int idx, asy_Future *fut);
 /* The methods that Future and Task have in common. */
 ASY_FUNC const luaL_Reg *asy_future_methods(void);
 
-/* Nobody needs to be told of this future's error any more (now, or when it fails later). [-0, +0, -] */
+/* Nobody needs to be told of this future's error any more (now, or when it fails later). [-0, +0,
+ * -] */
 ASY_FUNC void asy_future_expect(asy_Future *fut);
 
-/* Wait for the future at index 1 of L, and return its results or raise: `return asy_future_await(L, w)`; the stack may hold
- * more values, which stay. The wait's cancellation cancels the future, as in asyncio. [-0, +n, v] */
+/* Wait for the future at index 1 of L, and return its results or raise: `return asy_future_await(L,
+ * w)`; the stack may hold more values, which stay. The wait's cancellation cancels the future, as
+ * in asyncio. [-0, +n, v] */
 ASY_FUNC int asy_future_await(lua_State *L, asy_Wait *w, asy_Future *fut);
 
 /* Does the record wait for a future (w->on is it)? */
 ASY_FUNC bool asy_future_awaited(const asy_Wait *w);
 
-/* Report every failed future of the loop that nobody has looked at (the loop closes). [-0, +0, -] */
+/* Report every failed future of the loop that nobody has looked at (the loop closes). [-0, +0, -]
+ */
 ASY_FUNC void asy_future_report_unseen(lua_State *L, asy_Loop *loop);
 
 ASY_FUNC void asy_future_open(lua_State *L, asy_State *S);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* handle.c - the handles of call_soon, call_later, call_at and done callbacks; and sleep.
  *
- * A handle in the ready queue is kept alive by the loop's ring, one in the heap by ASY_LOOP_TIMERS, one among the callbacks of
- * a pending future by the ring in that future. Moving it from one to the other needs no memory, so that what is due
- * or complete can never be lost. Handles run in the order of their ring, which is that of the ready queue. */
+ * A handle in the ready queue is kept alive by the loop's ring, one in the heap by ASY_LOOP_TIMERS,
+ * one among the callbacks of a pending future by the ring in that future. Moving it from one to the
+ * other needs no memory, so that what is due or complete can never be lost. Handles run in the
+ * order of their ring, which is that of the ready queue. */
 #include "handle.h"
 
 #include "context.h"
@@ -33,7 +34,7 @@ void asy_ring_join(lua_State *L) {
   }
   if (!lua_isnil(L, -2)) {
     lua_getiuservalue(L, -2, ASY_HANDLE_NEXT);
-    lua_getiuservalue(L, -2, ASY_HANDLE_NEXT);  /* lower, upper, lower's oldest, upper's oldest */
+    lua_getiuservalue(L, -2, ASY_HANDLE_NEXT); /* lower, upper, lower's oldest, upper's oldest */
     lua_setiuservalue(L, -4, ASY_HANDLE_NEXT);
     lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
   }
@@ -74,7 +75,8 @@ static void handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
   lua_pushvalue(L, idx);
   asy_shelf_set(L, loop->shelf, ASY_LOOP_CALLBACK);
   S->callback = loop;
-  for (int i = 0; i <= handle->nargs; i++) lua_getiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
+  for (int i = 0; i <= handle->nargs; i++)
+    lua_getiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
   asy_error_call(L, loop, handle->nargs, "exception in callback", "handle", idx);
   S->callback = NULL;
   lua_pushnil(L);
@@ -110,7 +112,8 @@ void asy_handle_queue(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
 
 static asy_Handle *handle_create(lua_State *L, asy_Loop *loop, int nargs, asy_Slot type) {
   luaL_checkstack(L, 4, NULL);
-  asy_Handle *handle = asy_type_create(L, loop->S, type, sizeof *handle, ASY_HANDLE_ARGS - 1 + nargs);
+  asy_Handle *handle =
+      asy_type_create(L, loop->S, type, sizeof *handle, ASY_HANDLE_ARGS - 1 + nargs);
   int idx = lua_gettop(L);
   asy_ready_init(&handle->entry, asy_handle_run);
   handle->loop = loop;
@@ -236,7 +239,8 @@ Cancel the callback: it is not called any more. Does nothing if it has been call
 static int handle_cancel(lua_State *L) {
   asy_Handle *handle = handle_check(L, 1);
   handle->cancelled = true;
-  if (!asy_timer_is_armed(&handle->timer)) return 0; /* was called, or its loop was closed: that may be gone */
+  if (!asy_timer_is_armed(&handle->timer))
+    return 0; /* was called, or its loop was closed: that may be gone */
   asy_timer_stop(handle->loop, &handle->timer);
   asy_slots_remove(handle->loop, ASY_LOOP_TIMERS, &handle->loop->timer_slots, handle->slot);
   handle->slot = 0;
@@ -278,7 +282,8 @@ static int handle_tostring(lua_State *L) {
   lua_getiuservalue(L, 1, ASY_HANDLE_FUNCTION);
   const char *name = asy_name_push_place(L, -1);
   if (timer)
-    lua_pushfstring(L, "<TimerHandle %swhen=%f %s>", handle->cancelled ? "cancelled " : "", handle->when, name);
+    lua_pushfstring(L, "<TimerHandle %swhen=%f %s>", handle->cancelled ? "cancelled " : "",
+                    handle->when, name);
   else
     lua_pushfstring(L, "<Handle %s%s>", handle->cancelled ? "cancelled " : "", name);
   return 1;
@@ -292,7 +297,8 @@ static void sleep_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   asy_wait_wake(ASY_CONTAINER(entry, asy_Wait, entry));
 }
 
-/* As in asyncio, the timer is an entry of its own in the turn in which it is due, and the task runs in the next one. */
+/* As in asyncio, the timer is an entry of its own in the turn in which it is due, and the task runs
+ * in the next one. */
 static void sleep_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
   (void)L;
   asy_Wait *w = ASY_CONTAINER(timer, asy_Wait, u.timer);
@@ -336,8 +342,10 @@ static int sleep_call(lua_State *L) {
 }
 
 void asy_handle_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg handle_methods[] = {
-    {"cancel", handle_cancel}, {"cancelled", handle_cancelled}, {"__tostring", handle_tostring}, {NULL, NULL}};
+  static const luaL_Reg handle_methods[] = {{"cancel", handle_cancel},
+                                            {"cancelled", handle_cancelled},
+                                            {"__tostring", handle_tostring},
+                                            {NULL, NULL}};
   static const luaL_Reg timer_methods[] = {{"cancel", handle_cancel},
                                            {"cancelled", handle_cancelled},
                                            {"when", handle_when},

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* heap.h - the timers' priority queue: a 4-ary heap of (time, node) pairs in one array.
  *
- * The earliest time is on top; of equal times the one that was made first (the order of `seq`). A node knows its place,
- * so that a timer is taken out in O(log n) from anywhere. Four children a node: half the levels of a binary heap, and
- * the four keys that are compared lie side by side. Growing is the caller's (asy_heap_reserve_size), so that nothing here
- * allocates. */
+ * The earliest time is on top; of equal times the one that was made first (the order of `seq`). A
+ * node knows its place, so that a timer is taken out in O(log n) from anywhere. Four children a
+ * node: half the levels of a binary heap, and the four keys that are compared lie side by side.
+ * Growing is the caller's (asy_heap_reserve_size), so that nothing here allocates. */
 #ifndef ASY_HEAP_H
 #define ASY_HEAP_H
 
@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 typedef struct asy_HeapNode {
-  double at;     /* key; set by the owner before the push */
-  uint64_t seq;  /* orders equal keys; set by the push */
-  size_t place;  /* index in the array + 1; 0 while it is not in the heap */
+  double at;    /* key; set by the owner before the push */
+  uint64_t seq; /* orders equal keys; set by the push */
+  size_t place; /* index in the array + 1; 0 while it is not in the heap */
 } asy_HeapNode;
 
 typedef struct asy_HeapItem {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* interrupt.c - Ctrl-C: SIGINT while a loop is driven.
  *
- * The handler counts and wakes the poll. When the count passes what is tolerated it also sets a hook on the threads that may be
- * executing Lua code, as lua itself does, so that a busy loop is interrupted by a KeyboardInterrupt. The pointer below is the
- * one writable static variable of the library: a signal handler gets no argument. */
+ * The handler counts and wakes the poll. When the count passes what is tolerated it also sets a
+ * hook on the threads that may be executing Lua code, as lua itself does, so that a busy loop is
+ * interrupted by a KeyboardInterrupt. The pointer below is the one writable static variable of the
+ * library: a signal handler gets no argument. */
 #include "interrupt.h"
 
 #include <errno.h>
@@ -25,7 +26,8 @@ static void interrupt_hook_all(const asy_Interrupt *watch, lua_Hook hook) {
   lua_State *threads[] = {watch->L, S->waiter ? S->waiter->co : NULL, S->innermost};
   for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
     lua_State *co = threads[i];
-    if (co && (hook || lua_gethook(co) == interrupt_raise)) lua_sethook(co, hook, mask, hook ? 1 : 0);
+    if (co && (hook || lua_gethook(co) == interrupt_raise))
+      lua_sethook(co, hook, mask, hook ? 1 : 0);
   }
 }
 
@@ -68,7 +70,8 @@ static bool interrupt_install(asy_Interrupt *watch) {
   memset(&action, 0, sizeof action);
   action.sa_handler = interrupt_on_signal;
   sigemptyset(&action.sa_mask);
-  if (sigaction(SIGINT, NULL, &watch->previous) != 0 || watch->previous.sa_handler == SIG_IGN) return false;
+  if (sigaction(SIGINT, NULL, &watch->previous) != 0 || watch->previous.sa_handler == SIG_IGN)
+    return false;
   return sigaction(SIGINT, &action, NULL) == 0;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* list.h - an intrusive, circular, doubly linked list.
  *
- * A record that can be on a list embeds an asy_Link; the list itself is one link, its head. Appending, removing and
- * joining two lists take constant time and never allocate. A link that is on no list points to itself, so that removing
- * it again does nothing: whoever cancels need not know whether somebody else was faster. */
+ * A record that can be on a list embeds an asy_Link; the list itself is one link, its head.
+ * Appending, removing and joining two lists take constant time and never allocate. A link that is
+ * on no list points to itself, so that removing it again does nothing: whoever cancels need not
+ * know whether somebody else was faster. */
 #ifndef ASY_LIST_H
 #define ASY_LIST_H
 

@@ -544,9 +544,21 @@ void asy_loop_close(lua_State *L, asy_Loop *loop) {
   loop_release(loop);
 }
 
+/* Is the running function called by the collector, and not by hand: getmetatable(loop).__gc(loop)?
+ */
+static bool loop_is_finalized(lua_State *L) {
+  lua_Debug ar;
+  return lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) &&
+         strcmp(ar.namewhat, "metamethod") == 0;
+}
+
 static int loop_gc(lua_State *L) {
-  asy_Loop *loop = asy_type_test(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
-  if (loop && !loop->closed) loop_release(loop);
+  asy_State *S = asy_state(L);
+  asy_Loop *loop = asy_type_test(L, S, 1, ASY_SLOT_LOOP_TYPE);
+  if (!loop || loop->closed) return 0;
+  if (S->running == loop && !loop_is_finalized(L))
+    return 0; /* lua_close may come while it runs, nobody else */
+  loop_release(loop);
   return 0;
 }
 
@@ -610,7 +622,8 @@ static int loop_get_event_loop(lua_State *L) {
 /***
 Make a loop. It is not the current one unless `set_event_loop` makes it so.
 @function new_event_loop
-@tparam[opt] table opts `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
+@tparam[opt] table opts `clock="virtual"`: time is simulated, it jumps to the next timer when
+nothing is ready; `debug=true`
 @treturn Loop
 @waits no
 @raise argument error; OSError if libuv cannot make a loop
@@ -630,6 +643,7 @@ static int loop_new_event_loop(lua_State *L) {
         else
           luaL_argcheck(L, strcmp(clock, "real") == 0, 1, "clock must be \"virtual\" or \"real\"");
       } else if (strcmp(key, "debug") == 0) {
+        luaL_argcheck(L, lua_isboolean(L, -1), 1, "debug must be a boolean");
         if (lua_toboolean(L, -1)) flags |= ASY_LOOP_DEBUG;
       } else {
         return luaL_argerror(L, 1, lua_pushfstring(L, "unknown option '%s'", key));
@@ -647,7 +661,8 @@ Make a loop the current one, which waits at top level run and `get_event_loop` r
 @return nothing
 @waits no
 @raise argument error
-@usage local l = asyncio.new_event_loop(); asyncio.set_event_loop(l); asyncio.set_event_loop(nil); l:close()
+@usage local l = asyncio.new_event_loop(); asyncio.set_event_loop(l); asyncio.set_event_loop(nil);
+l:close()
 @see asyncio-eventloop.html#asyncio.set_event_loop
 */
 static int loop_set_event_loop(lua_State *L) {
@@ -670,7 +685,6 @@ Make a task of an awaitable, unless it is a Future or Task already.
 */
 static int loop_ensure_future(lua_State *L) {
   asy_State *S = asy_state(L);
-  luaL_checkany(L, 1);
   asy_coro_check(L, S, 1);
   luaL_argcheck(L, lua_gettop(L) == 1, 2,
                 "no value expected: bind arguments with a function or asyncio.async");
@@ -748,13 +762,13 @@ Run the loop until an awaitable is done.
 @param[opt] ... arguments, if it is a function
 @return its results
 @waits no
-@raise its error; DeadlockError; KeyboardInterrupt; an error if a loop is running or it was stopped before
+@raise its error; DeadlockError; KeyboardInterrupt; an error if a loop is running or it was stopped
+before
 @usage -- in a script: asyncio.get_event_loop():run_until_complete(main)
 @see asyncio-eventloop.html#asyncio.loop.run_until_complete
 */
 static int loop_run_until_complete(lua_State *L) {
   asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
-  luaL_checkany(L, 2);
   return asy_loop_run_until_complete(L, loop, 2);
 }
 
@@ -806,7 +820,8 @@ static int loop_stop(lua_State *L) {
 }
 
 /***
-Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables run), handles released.
+Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables
+run), handles released.
 @function Loop:close
 @return nothing
 @waits no
@@ -852,7 +867,8 @@ static int loop_is_closed(lua_State *L) {
 /***
 Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
 @function Loop:set_exception_handler
-@tparam ?function f called as f(loop, context); context has message, exception, traceback, and task, future or handle; nil:
+@tparam ?function f called as f(loop, context); context has message, exception, traceback, and
+task, future or handle; nil:
 the default, which writes to stderr
 @return nothing
 @waits no
@@ -902,7 +918,8 @@ static int loop_call_exception_handler(lua_State *L) {
 }
 
 /***
-Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they
+Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are
+reported; tasks know where they
 were created.
 @function Loop:set_debug
 @tparam boolean on

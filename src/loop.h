@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* loop.h - the event loop: one turn, and the three drivers that call it.
  *
- * A turn: what is due is appended to the ready queue; then as many entries run as the queue holds at this moment. The drivers
- * are run_forever / run_until_complete (the loop's own uv_run), asyncio_poll (a host's frame), and a check callback on a uv_loop_t
- * that the host runs. */
+ * A turn: what is due is appended to the ready queue; then as many entries run as the queue holds
+ * at this moment. The drivers are run_forever / run_until_complete (the loop's own uv_run),
+ * asyncio_poll (a host's frame), and a check callback on a uv_loop_t that the host runs. */
 #ifndef ASY_LOOP_H
 #define ASY_LOOP_H
 
@@ -14,11 +14,12 @@
 typedef enum asy_LoopFlags {
   ASY_LOOP_VIRTUAL = 1, /* simulated time */
   ASY_LOOP_DEBUG = 2,
-  ASY_LOOP_SIGINT = 4,  /* Ctrl-C works while it is driven */
+  ASY_LOOP_SIGINT = 4, /* Ctrl-C works while it is driven */
   ASY_LOOP_KEEP_SIGPIPE = 8
 } asy_LoopFlags;
 
-/* Push a new Loop. uv: the host's loop, or NULL for one of its own. Raises an OSError if libuv fails. [-0, +1, v] */
+/* Push a new Loop. uv: the host's loop, or NULL for one of its own. Raises an OSError if libuv
+ * fails. [-0, +1, v] */
 ASY_FUNC asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags);
 
 /* Push the Lua value of a loop. [-0, +1, -] */
@@ -41,23 +42,24 @@ ASY_FUNC void asy_loop_check_open(lua_State *L, asy_Loop *loop);
 /* The libuv loop, for the rooms that do I/O. [-0, +0, -] */
 ASY_FUNC uv_loop_t *asy_loop_uv(asy_Loop *loop);
 
-/* Run the loop until the future at index `fut` of L is done (0: until stop()). Pushes nothing. False if the loop was
- * stopped before; raises KeyboardInterrupt. [-0, +0, v] */
+/* Run the loop until the future at index `fut` of L is done (0: until stop()). Pushes nothing.
+ * False if the loop was stopped before; raises KeyboardInterrupt. [-0, +0, v] */
 ASY_FUNC bool asy_loop_drive(lua_State *L, asy_Loop *loop, int fut);
 
-/* For a host's frame: look for I/O without blocking and run turns for `budget` seconds at the most (0: one turn); stops between
- * two entries. True if something is ready to run now. Nothing is raised. [-0, +0, -] */
+/* For a host's frame: look for I/O without blocking and run turns for `budget` seconds at the most
+ * (0: one turn); stops between two entries. True if something is ready to run now. Nothing is
+ * raised. [-0, +0, -] */
 ASY_FUNC bool asy_loop_poll(asy_Loop *loop, double budget);
 
 /* Close: pending tasks are closed, handles released. [-0, +0, v] */
 ASY_FUNC void asy_loop_close(lua_State *L, asy_Loop *loop);
 
-/* Push the results of the future at index `fut`, which is done, or raise its error; an error that nothing can catch shows the task's
- * stack on stderr first. [-0, +n, v] */
+/* Push the results of the future at index `fut`, which is done, or raise its error; an error that
+ * nothing can catch shows the task's stack on stderr first. [-0, +n, v] */
 ASY_FUNC int asy_loop_results(lua_State *L, int fut);
 
-/* Run the loop until the awaitable at index `aw` is done (what lies above it are arguments); pushes its results or raises. The
- * future lies at `aw` then. [-?, +n, v] */
+/* Run the loop until the awaitable at index `aw` is done (what lies above it are arguments); pushes
+ * its results or raises. The future lies at `aw` then. [-?, +n, v] */
 ASY_FUNC int asy_loop_run_until_complete(lua_State *L, asy_Loop *loop, int aw);
 
 /* Every room has added its methods: give Loop its fields. [-0, +0, m] */

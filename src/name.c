@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* name.c - what to call a function in a report: looks where it is stored. Used by reports and tostring only; slow. */
+/* name.c - what to call a function in a report: looks where it is stored. Used by reports and
+ * tostring only; slow. */
 #include "name.h"
 
 #include <string.h>
 
-/* Put "module.field" (plain for a global) into index `best` if it is shorter than the name there: several modules may hold the
- * same function, and their order in the table is any. */
+/* Put "module.field" (plain for a global) into index `best` if it is shorter than the name there:
+ * several modules may hold the same function, and their order in the table is any. */
 static void name_choose(lua_State *L, int best, const char *module, const char *field) {
   if (strcmp(module, LUA_GNAME) == 0)
     lua_pushstring(L, field);
@@ -28,7 +29,8 @@ const char *asy_name_global(lua_State *L, int idx) {
       if (!lua_istable(L, -1) || lua_type(L, -2) != LUA_TSTRING) continue;
       const char *module = lua_tostring(L, -2);
       for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-        if (lua_type(L, -2) == LUA_TSTRING && lua_rawequal(L, -1, f)) name_choose(L, best, module, lua_tostring(L, -2));
+        if (lua_type(L, -2) == LUA_TSTRING && lua_rawequal(L, -1, f))
+          name_choose(L, best, module, lua_tostring(L, -2));
     }
   }
   lua_settop(L, best);

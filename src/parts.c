@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* parts.c - the parts of the library that are written in Lua: their text is compiled in, so that a host needs no file, and each is
- * loaded when `asyncio.<part>` is first looked at. */
+/* parts.c - the parts of the library that are written in Lua: their text is compiled in, so that a
+ * host needs no file, and each is loaded when `asyncio.<part>` is first looked at. */
 #include "parts.h"
 
 #include <string.h>
@@ -13,7 +13,8 @@ static void parts_load(lua_State *L, const asy_LuaPart *part) {
   if (lua_getfield(L, -1, part->name) == LUA_TNIL) {
     lua_pop(L, 1);
     lua_pushfstring(L, "=%s", part->name);
-    if (luaL_loadbufferx(L, part->code, part->size, lua_tostring(L, -1), "t") != LUA_OK) lua_error(L);
+    if (luaL_loadbufferx(L, part->code, part->size, lua_tostring(L, -1), "t") != LUA_OK)
+      lua_error(L);
     lua_call(L, 0, 1);
     lua_replace(L, -2);
     lua_pushvalue(L, -1);

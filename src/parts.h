@@ -5,7 +5,8 @@
 
 #include "core.h"
 
-/* Make the parts reachable from the module table on top, and by require; each is loaded at its first use. [-0, +0, m] */
+/* Make the parts reachable from the module table on top, and by require; each is loaded at its
+ * first use. [-0, +0, m] */
 ASY_FUNC void asy_parts_open(lua_State *L, asy_State *S);
 
 #endif

@@ -12,12 +12,11 @@
 
 void asy_pin_library(void) {
   HMODULE module;
-  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, (LPCSTR)(void *)asy_pin_library,
-                     &module);
+  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     (LPCSTR)(void *)asy_pin_library, &module);
 }
 
-void asy_pin_ignore_sigpipe(void) {
-}
+void asy_pin_ignore_sigpipe(void) {}
 
 #else
 
@@ -37,7 +36,8 @@ static const char pin_here = 0;
 
 void asy_pin_library(void) {
   Dl_info info;
-  if (dladdr(&pin_here, &info) && info.dli_fname) (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+  if (dladdr(&pin_here, &info) && info.dli_fname)
+    (void)dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 void asy_pin_ignore_sigpipe(void) {

@@ -591,6 +591,7 @@ assert(not pcall(queue.get, queue))
 */
 static int queue_shutdown(lua_State *L) {
   asy_Queue *q = queue_check(L, asy_state(L));
+  if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TBOOLEAN);
   q->is_shut = true;
   if (lua_toboolean(L, 2)) {
     q->unfinished = q->unfinished > q->count ? q->unfinished - q->count : 0;

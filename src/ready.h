@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* ready.h - the FIFO of what runs in the next turn.
  *
- * An entry is a link and a function, embedded in what it belongs to: a task, a handle, a child of a gather. The list of
- * callbacks of a pending future consists of the same entries: completing the future moves the whole list behind the ready
- * queue, in constant time and without allocating. An entry is on one list at a time. */
+ * An entry is a link and a function, embedded in what it belongs to: a task, a handle, a child of a
+ * gather. The list of callbacks of a pending future consists of the same entries: completing the
+ * future moves the whole list behind the ready queue, in constant time and without allocating. An
+ * entry is on one list at a time. */
 #ifndef ASY_READY_H
 #define ASY_READY_H
 
 #include "core.h"
 
-/* Run an entry, which has been taken off the queue. L is the loop's thread with at least LUA_MINSTACK free slots, and must
- * be left with the same top. Must not raise: whatever may fail is called protected. */
+/* Run an entry, which has been taken off the queue. L is the loop's thread with at least
+ * LUA_MINSTACK free slots, and must be left with the same top. Must not raise: whatever may fail is
+ * called protected. */
 typedef void asy_Run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 
 struct asy_Ready {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* runner.c - asyncio.run and Runner: a loop of its own for a main task, and an orderly end.
  *
- * The end: every task that is left is cancelled and runs on until it is done. Lua's pcall catches a cancellation as easily as any
- * error, so a task that swallowed it and waits again gets it again, a turn later; after 100 times it is
- * reported, abandoned and closed. A wait in a __close handler while the error is still on its way is cleanup: it is left alone. */
+ * The end: every task that is left is cancelled and runs on until it is done. Lua's pcall catches a
+ * cancellation as easily as any error, so a task that swallowed it and waits again gets it again, a
+ * turn later; after 100 times it is reported, abandoned and closed. A wait in a __close handler
+ * while the error is still on its way is cleanup: it is left alone. */
 #include "runner.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@
 #define RUNNER_DELIVERIES 100
 
 typedef struct Runner {
-  asy_Loop *loop;    /* NULL before the first use, and after close */
+  asy_Loop *loop; /* NULL before the first use, and after close */
   bool debug, has_debug, closed;
 } Runner;
 
@@ -65,7 +66,8 @@ static void runner_call(lua_State *L, asy_Task *task, lua_CFunction f) {
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
-/* Between two turns of the shutdown: deliver again where it was swallowed; stop when everybody is done. */
+/* Between two turns of the shutdown: deliver again where it was swallowed; stop when everybody is
+ * done. */
 static void runner_after_turn(lua_State *L, asy_Loop *loop) {
   bool pending = false;
   asy_Link *link = asy_list_first(&loop->tasks), *next;
@@ -105,7 +107,8 @@ static int runner_shutdown_protected(lua_State *L) {
   return 0;
 }
 
-/* Cancel what is left, let it finish, close the Loop at `idx`. True, or false with an error (KeyboardInterrupt) pushed. */
+/* Cancel what is left, let it finish, close the Loop at `idx`. True, or false with an error
+ * (KeyboardInterrupt) pushed. */
 static bool runner_shutdown(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   asy_Loop *loop = lua_touserdata(L, idx);
@@ -122,11 +125,13 @@ static bool runner_shutdown(lua_State *L, int idx) {
 /* [1] = loop, [2] = future */
 static int runner_drive_protected(lua_State *L) {
   asy_Loop *loop = lua_touserdata(L, 1);
-  if (!asy_loop_drive(L, loop, 2)) return luaL_error(L, "the event loop was stopped before the main task was done");
+  if (!asy_loop_drive(L, loop, 2))
+    return luaL_error(L, "the event loop was stopped before the main task was done");
   return 0;
 }
 
-/* Run the future at index fut on the Loop at index idx to its end. False with an error pushed if the drive raised. */
+/* Run the future at index fut on the Loop at index idx to its end. False with an error pushed if
+ * the drive raised. */
 static bool runner_drive(lua_State *L, int idx, int fut) {
   asy_Loop *loop = lua_touserdata(L, idx);
   asy_Future *future = lua_touserdata(L, fut);
@@ -165,7 +170,8 @@ static void runner_prepare(lua_State *L, asy_State *S, asy_Loop *loop, int aw) {
 }
 
 /***
-Run an awaitable on a new loop; then cancel what is left, let it finish, and close the loop. Ctrl-C cancels the main task.
+Run an awaitable on a new loop; then cancel what is left, let it finish, and close the loop. Ctrl-C
+cancels the main task.
 @function run
 @param aw a function, coroutine object, ...
 @param[opt] ... arguments, if it is a function
@@ -254,7 +260,8 @@ Run an awaitable on the runner's loop.
 @param[opt] ... arguments, if it is a function
 @return all its results
 @waits no
-@raise its error; KeyboardInterrupt; DeadlockError; an error if a loop is running or the Runner is closed
+@raise its error; KeyboardInterrupt; DeadlockError; an error if a loop is running or the Runner is
+closed
 @usage -- in a script: local runner <close> = asyncio.Runner(); runner:run(main)
 @see asyncio-runner.html#asyncio.Runner.run
 */
@@ -298,7 +305,8 @@ static int runner_close(lua_State *L) {
   asy_State *S = asy_state(L);
   Runner *runner = asy_type_check(L, S, 1, ASY_SLOT_RUNNER);
   if (runner->closed) return 0;
-  if (runner->loop && S->running) return luaL_error(L, "cannot close a Runner while an event loop is running");
+  if (runner->loop && S->running)
+    return luaL_error(L, "cannot close a Runner while an event loop is running");
   runner->closed = true;
   if (!runner->loop) return 0;
   lua_settop(L, 1);
@@ -316,7 +324,8 @@ void asy_runner_open(lua_State *L, asy_State *S) {
                                      {"close", runner_close},
                                      {"__close", runner_close},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"run", runner_run_function}, {"Runner", runner_new}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"run", runner_run_function}, {"Runner", runner_new}, {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_RUNNER, "asyncio.Runner", methods);
   asy_set_functions(L, S, functions);
 }

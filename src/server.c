@@ -27,12 +27,12 @@ enum {
 
 typedef struct server_Server {
   asy_Loop *loop;
-  asy_FlowSet group;  /* its clients */
-  asy_List waiters; /* asy_Wait.link: wait_closed */
-  asy_List forever; /* asy_Wait.link: serve_forever, one at the most */
-  asy_Ready entry;  /* queued while connections are to be handed out */
-  asy_Timer retry;  /* until accepting goes on */
-  size_t limit;     /* of the clients' inputs */
+  asy_FlowSet group; /* its clients */
+  asy_List waiters;  /* asy_Wait.link: wait_closed */
+  asy_List forever;  /* asy_Wait.link: serve_forever, one at the most */
+  asy_Ready entry;   /* queued while connections are to be handed out */
+  asy_Timer retry;   /* until accepting goes on */
+  size_t limit;      /* of the clients' inputs */
   int backlog;
   bool serving;
   bool closed;

@@ -483,7 +483,8 @@ static int socket_sock_accept(lua_State *L) {
 
 /* ---- connect */
 
-static const asy_WaitKind socket_connect_wait = {"a socket to connect", asy_flow_cancel_connect, false};
+static const asy_WaitKind socket_connect_wait = {"a socket to connect", asy_flow_cancel_connect,
+                                                 false};
 
 static int socket_k_connect(lua_State *L, asy_Wait *w) {
   int status = w->status;

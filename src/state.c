@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* state.c - the State: made when the library is opened in a Lua state, found through the registry, and the sum of the
- * rooms: each is opened here, in the order of the layers.
- *
- * Besides it holds the few helpers that every binding uses: types, argument checks, lists in a shelf, memory. */
+/* state.c - the sum of the rooms: each is opened here, in the order of the layers, when the library
+ * is opened in a Lua state. */
 #include "state.h"
-
-#include <limits.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "addr.h"
 #include "context.h"
@@ -26,25 +19,6 @@
 #include "stream.h"
 #include "wrap.h"
 
-/* The key of the State in the registry is the address of this constant. */
-static const char state_key = 0;
-
-asy_State *asy_state_from_registry(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
-  asy_State *S = lua_touserdata(L, -1);
-  lua_pop(L, 1);
-  return S;
-}
-
-void asy_add_protector(asy_State *S, lua_CFunction f, int place) {
-  for (size_t i = 0; i < sizeof S->protectors / sizeof *S->protectors; i++) {
-    if (S->protectors[i].f && S->protectors[i].f != f) continue;
-    S->protectors[i].f = f;
-    S->protectors[i].place = place;
-    return;
-  }
-}
-
 /* Lua's own pcall keeps `true` below the function, xpcall the function, the handler and `true`. */
 static void state_add_protectors(lua_State *L, asy_State *S) {
   lua_getglobal(L, "pcall");
@@ -54,213 +28,11 @@ static void state_add_protectors(lua_State *L, asy_State *S) {
   lua_pop(L, 2);
 }
 
-/* ---- types */
-
-void asy_set_functions(lua_State *L, asy_State *S, const luaL_Reg *functions) {
-  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-  luaL_setfuncs(L, functions, 1);
-}
-
-/* Register methods in a metatable and its __index table, both given by stack index. */
-static void state_register(lua_State *L, asy_State *S, int mt, int index, const luaL_Reg *methods) {
-  luaL_checkstack(L, 3, NULL);
-  for (; methods->name; methods++) {
-    asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-    lua_pushcclosure(L, methods->func, 1);
-    lua_setfield(L, strncmp(methods->name, "__", 2) ? index : mt, methods->name);
-  }
-}
-
-void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name, const luaL_Reg *methods) {
-  luaL_checkstack(L, 6, NULL);
-  lua_createtable(L, 0, 8);
-  int mt = lua_gettop(L);
-  lua_pushstring(L, name);
-  lua_setfield(L, mt, "__name");
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, mt, "__index");
-  state_register(L, S, mt, mt + 1, methods); /* may bring an __index function of its own */
-  lua_settop(L, mt);
-  S->types[slot] = lua_topointer(L, mt);
-  asy_shelf_set(L, S->shelf, slot);
-}
-
-void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *methods) {
-  luaL_checkstack(L, 6, NULL);
-  asy_shelf_push(L, S->shelf, slot);
-  int mt = lua_gettop(L);
-  lua_getfield(L, mt, "__index");
-  state_register(L, S, mt, mt + 1, methods);
-  lua_settop(L, mt - 1);
-}
-
-void *asy_type_create(lua_State *L, asy_State *S, asy_Slot slot, size_t size, int nuv) {
-  if (ASY_UNLIKELY(nuv >= USHRT_MAX)) luaL_error(L, "too many arguments"); /* Lua would take the number modulo 65536 */
-  void *p = lua_newuserdatauv(L, size, nuv);
-  memset(p, 0, size);
-  asy_shelf_push(L, S->shelf, slot);
-  lua_setmetatable(L, -2);
-  return p;
-}
-
-void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot) {
-  void *p = asy_type_test(L, S, arg, slot);
-  if (!p) {
-    asy_shelf_push(L, S->shelf, slot);
-    lua_getfield(L, -1, "__name");
-    const char *name = lua_tostring(L, -1);
-    lua_pop(L, 2); /* the metatable keeps the name; what was not passed must stay "no value" */
-    luaL_typeerror(L, arg, name);
-  }
-  return p;
-}
-
-/* ---- arguments */
-
-double asy_check_seconds(lua_State *L, int arg) {
-  int is_number;
-  double s = lua_tonumberx(L, arg, &is_number);
-  if (ASY_UNLIKELY(!is_number)) luaL_checknumber(L, arg);
-  luaL_argcheck(L, !isnan(s), arg, "number of seconds expected, got NaN");
-  return s;
-}
-
-bool asy_opt_seconds(lua_State *L, int arg, double *out) {
-  if (lua_isnoneornil(L, arg)) return false;
-  *out = asy_check_seconds(L, arg);
-  return true;
-}
-
-asy_Loop *asy_check_loop(lua_State *L, asy_State *S, int arg) {
-  asy_Loop *loop = asy_type_check(L, S, arg, ASY_SLOT_LOOP_TYPE);
-  if (loop->closed) luaL_error(L, "the event loop is closed");
-  return loop;
-}
-
-void asy_check_callable(lua_State *L, int arg) {
-  if (lua_isfunction(L, arg)) return;
-  if (luaL_getmetafield(L, arg, "__call") == LUA_TNIL) luaL_typeerror(L, arg, "function");
-  lua_pop(L, 1);
-}
-
-/* ---- rare fields of objects */
-
-void asy_extra_get(lua_State *L, asy_State *S, int idx, const char *field) {
-  idx = lua_absindex(L, idx);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_EXTRAS);
-  lua_pushvalue(L, idx);
-  if (lua_rawget(L, -2) == LUA_TTABLE) {
-    lua_pushstring(L, field);
-    lua_rawget(L, -2);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-  } else {
-    lua_replace(L, -2); /* nil */
-  }
-}
-
-void asy_extra_set(lua_State *L, asy_State *S, int idx, const char *field) {
-  idx = lua_absindex(L, idx);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_EXTRAS);
-  lua_pushvalue(L, idx);
-  if (lua_rawget(L, -2) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_createtable(L, 0, 1);
-    lua_pushvalue(L, idx);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4);
-  }
-  lua_pushvalue(L, -3);
-  lua_setfield(L, -2, field);
-  lua_pop(L, 3);
-}
-
-/* ---- numbered lists in a loop's shelf */
-
-lua_Integer asy_slots_add(lua_State *L, asy_Loop *loop, int list, asy_Slots *slots) {
-  asy_shelf_push(L, loop->shelf, list);
-  lua_insert(L, -2);
-  lua_Integer n = slots->free;
-  if (n) {
-    lua_rawgeti(L, -2, n);
-    slots->free = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  } else {
-    n = slots->count + 1;
-  }
-  lua_rawseti(L, -2, n); /* may raise only for a new number, which is not counted yet */
-  if (n > slots->count) slots->count = n;
-  lua_pop(L, 1);
-  return n;
-}
-
-void asy_slots_remove(asy_Loop *loop, int list, asy_Slots *slots, lua_Integer n) {
-  lua_pushinteger(loop->shelf, slots->free);
-  lua_rawseti(loop->shelf, list, n); /* an existing entry: no memory is needed */
-  slots->free = n;
-}
-
-/* ---- memory */
-
-void *asy_alloc(asy_State *S, void *ptr, size_t old_size, size_t new_size) {
-  void *ud;
-  lua_Alloc alloc = lua_getallocf(S->main, &ud);
-  return alloc(ud, ptr, old_size, new_size);
-}
-
-#ifndef ASY_MALLOC /* `make oom` builds with an allocator that can be told to fail */
-#define ASY_MALLOC malloc
-#endif
-
-void *asy_malloc(size_t size) {
-  return ASY_MALLOC(size);
-}
-
-void asy_free(void *ptr) {
-  free(ptr);
-}
-
-/* ---- opening */
-
-/* The State goes last: everything that could still ask for it has been finalized. */
-static int state_gc(lua_State *L) {
-  asy_State *S = lua_touserdata(L, 1);
-  S->closing = true;
-  S->forbidden = "while the Lua state closes";
-  return 0;
-}
-
-static asy_State *state_new(lua_State *L) {
-  asy_State *S = lua_newuserdatauv(L, sizeof *S, 1);
-  memset(S, 0, sizeof *S);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  S->main = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  S->shelf = lua_newthread(L);
-  lua_setiuservalue(L, -2, 1);
-  if (!lua_checkstack(S->shelf, ASY_SLOT_COUNT + LUA_MINSTACK)) luaL_error(L, "not enough memory");
-  lua_settop(S->shelf, ASY_SLOT_COUNT);
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, state_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  lua_createtable(L, 0, 0); /* extras: weak keys */
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  asy_shelf_set(L, S->shelf, ASY_SLOT_EXTRAS);
-  lua_pushvalue(L, -1);
-  asy_shelf_set(L, S->shelf, ASY_SLOT_STATE);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
-  return S;
-}
-
 /* Each room registers its functions in the module table on top. */
 static void state_open_rooms(lua_State *L, asy_State *S) {
   static const luaL_Reg none[] = {{NULL, NULL}};
-  asy_type_new(L, S, ASY_SLOT_LOOP_TYPE, "asyncio.Loop", none); /* its methods come from several rooms */
+  asy_type_new(L, S, ASY_SLOT_LOOP_TYPE, "asyncio.Loop",
+               none); /* its methods come from several rooms */
   asy_error_open(L, S);
   asy_context_open(L, S);
   asy_handle_open(L, S);
@@ -282,12 +54,14 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_parts_open(L, S);
 }
 
-/* Before Lua 5.4.3 __close can neither wait nor replace an error. These releases cannot be told apart by number, but this function came
- * with 5.4.3: without it the library neither compiles nor loads. */
+/* Before Lua 5.4.3 __close can neither wait nor replace an error. These releases cannot be told
+ * apart by number, but lua_closeslot came with 5.4.3: without it the library neither compiles nor
+ * loads. */
+typedef void state_CloseSlot(lua_State *L, int idx);
 #if defined(__GNUC__)
 __attribute__((used))
 #endif
-static void (*const state_needs_5_4_3)(lua_State *, int) = lua_closeslot;
+static state_CloseSlot *const state_newest = lua_closeslot;
 
 asy_State *asy_state_open(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
@@ -295,7 +69,7 @@ asy_State *asy_state_open(lua_State *L) {
     asy_shelf_push(L, S->shelf, ASY_SLOT_MODULE);
     return S;
   }
-  if (!S) S = state_new(L);
+  if (!S) S = asy_state_new(L);
   lua_createtable(L, 0, 96);
   state_add_protectors(L, S);
   state_open_rooms(L, S);

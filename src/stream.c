@@ -41,7 +41,8 @@ static int stream_failed(lua_State *L, asy_Wait *w, int code, const char *op,
   return stream_try_next(L, w);
 }
 
-static const asy_WaitKind stream_connect_wait = {"a connection to open", asy_flow_cancel_connect, false};
+static const asy_WaitKind stream_connect_wait = {"a connection to open", asy_flow_cancel_connect,
+                                                 false};
 
 static bool stream_parse_entry(lua_State *L, struct sockaddr_storage *sa) {
   if (lua_rawgeti(L, STREAM_LIST, lua_tointeger(L, STREAM_INDEX)) == LUA_TNIL) {

@@ -172,11 +172,13 @@ static inline int asy_sys_getopt(uv_os_sock_t fd, int level, int name, void *val
   return getsockopt(fd, level, name, (char *)value, &length) ? asy_sys_error() : 0;
 }
 
-/* A cheap clock in nanoseconds that moves in ticks of 1 to 4 ms, where the system has one: for "has some time passed?". */
+/* A cheap clock in nanoseconds that moves in ticks of 1 to 4 ms, where the system has one: for "has
+ * some time passed?". */
 static inline uint64_t asy_sys_tick(void) {
 #ifdef CLOCK_MONOTONIC_COARSE
   struct timespec now;
-  if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) == 0) return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+  if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) == 0)
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 #endif
   return uv_hrtime();
 }

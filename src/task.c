@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* task.c - Task: making, stepping, cancelling and ending one.
  *
- * A task's thread runs task_base, a C function that calls the task's own function protected: only so do __close handlers run, and
- * may wait, when an error unwinds. Whatever way the function ends, task_base completes the future before it returns;
- * then task_stepped gives the thread back to the pool. A thread that ends without that (a memory error, a close by hand)
- * fails its task. */
+ * A task's thread runs task_base, a C function that calls the task's own function protected: only
+ * so do __close handlers run, and may wait, when an error unwinds. Whatever way the function ends,
+ * task_base completes the future before it returns; then task_stepped gives the thread back to the
+ * pool. A thread that ends without that (a memory error, a close by hand) fails its task. */
 #include "task.h"
 
 #include <string.h>
@@ -12,14 +12,16 @@
 #include "error.h"
 #include "name.h"
 
-/* Gathers nested deeper than this are cancelled without their children: each level takes C stack. */
+/* Gathers nested deeper than this are cancelled without their children: each level takes C stack.
+ */
 #define TASK_CANCEL_DEPTH 2000
 
 typedef enum asy_Factory { TASK_PLAIN, TASK_EAGER, TASK_CUSTOM } asy_Factory;
 
 /* ---- the base function */
 
-/* The traceback of the future that the failing function awaited: its error is being raised again. Pushes it or nil. */
+/* The traceback of the future that the failing function awaited: its error is being raised again.
+ * Pushes it or nil. */
 static void task_push_origin(lua_State *L, asy_State *S) {
   lua_Debug ar;
   if (lua_getstack(L, 1, &ar) && lua_getlocal(L, &ar, 1)) {
@@ -40,7 +42,8 @@ static void task_push_origin(lua_State *L, asy_State *S) {
   lua_pushnil(L);
 }
 
-/* Message handler of every task: keeps the traceback in the base frame; the error stays the value that it is. */
+/* Message handler of every task: keeps the traceback in the base frame; the error stays the value
+ * that it is. */
 static int task_handler(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
   lua_settop(L, 1);
@@ -48,7 +51,8 @@ static int task_handler(lua_State *L) {
   luaL_traceback(L, L, NULL, 1);
   task_push_origin(L, S);
   if (lua_isstring(L, -1))
-    lua_pushfstring(L, "%s\nthe error was raised in a task that it awaited:\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    lua_pushfstring(L, "%s\nthe error was raised in a task that it awaited:\n%s",
+                    lua_tostring(L, -2), lua_tostring(L, -1));
   else
     lua_pop(L, 1);
   asy_wait_set_slot(L, S->waiter, ASY_BASE_TRACEBACK);
@@ -85,7 +89,8 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
   if (status != LUA_OK && status != LUA_YIELD) {
     task_fail(L, task);
-  } else if (task->wait.bad_yield) { /* no instruction of Lua's followed in which it could have been raised */
+  } else if (task->wait.bad_yield) { /* no instruction of Lua's followed in which it could have been
+                                        raised */
     lua_pushliteral(L, ASY_BAD_YIELD);
     task_fail(L, task);
   } else {
@@ -113,7 +118,8 @@ static asy_Thread task_take_thread(lua_State *L, asy_Loop *loop) {
   if (loop->pool_count) return loop->pool[--loop->pool_count];
   asy_Slots *slots = &loop->thread_slots;
   lua_Integer next = slots->free ? slots->free : slots->count + 1;
-  asy_shelf_push(L, loop->shelf, ASY_LOOP_TASKS); /* the task's entry exists before the thread's does */
+  asy_shelf_push(L, loop->shelf,
+                 ASY_LOOP_TASKS); /* the task's entry exists before the thread's does */
   lua_pushboolean(L, 0);
   lua_rawseti(L, -2, next);
   lua_pop(L, 1);
@@ -124,7 +130,8 @@ static asy_Thread task_take_thread(lua_State *L, asy_Loop *loop) {
 }
 
 static void task_give_back(asy_Loop *loop, asy_Thread thread, bool reusable) {
-  if (reusable && !loop->pool) loop->pool = asy_alloc(loop->S, NULL, 0, ASY_POOL_SIZE * sizeof thread);
+  if (reusable && !loop->pool)
+    loop->pool = asy_alloc(loop->S, NULL, 0, ASY_POOL_SIZE * sizeof thread);
   if (reusable && loop->pool && loop->pool_count < ASY_POOL_SIZE)
     loop->pool[loop->pool_count++] = thread;
   else
@@ -143,7 +150,8 @@ static void task_release(asy_Task *task, bool reusable) {
   w->base = NULL;
   lua_pushboolean(loop->shelf, 0);
   lua_rawseti(loop->shelf, ASY_LOOP_TASKS, thread.slot);
-  task_give_back(loop, thread, reusable && !task->handed_out && !loop->debug && !lua_gethook(thread.co));
+  task_give_back(loop, thread,
+                 reusable && !task->handed_out && !loop->debug && !lua_gethook(thread.co));
 }
 
 /* ---- a step */
@@ -200,20 +208,20 @@ static void task_deliver(lua_State *L, asy_Wait *w) {
 static void task_stepped(lua_State *L, asy_Wait *w, int how) {
   asy_Task *task = ASY_TASK_OF_WAIT(w);
   switch ((asy_Step)how) {
-    case ASY_STEP_UNSTARTED: task_end_unstarted(L, task); break;
-    case ASY_STEP_WAITS: task_deliver(L, w); break;
-    case ASY_STEP_YIELDED: asy_wait_yielded(w, false); break;
-    case ASY_STEP_BAD: asy_wait_yielded(w, true); break;
-    case ASY_STEP_ENDED:
-      if (!asy_future_is_done(&task->fut)) { /* Lua 5.5: coroutine.close() of itself */
-        lua_pushliteral(w->co, "the task's coroutine closed itself");
-        task_die(L, task);
-      } else {
-        lua_settop(w->co, 0);
-        task_release(task, true);
-      }
-      break;
-    case ASY_STEP_DEAD: task_die(L, task); break;
+  case ASY_STEP_UNSTARTED: task_end_unstarted(L, task); break;
+  case ASY_STEP_WAITS: task_deliver(L, w); break;
+  case ASY_STEP_YIELDED: asy_wait_yielded(w, false); break;
+  case ASY_STEP_BAD: asy_wait_yielded(w, true); break;
+  case ASY_STEP_ENDED:
+    if (!asy_future_is_done(&task->fut)) { /* Lua 5.5: coroutine.close() of itself */
+      lua_pushliteral(w->co, "the task's coroutine closed itself");
+      task_die(L, task);
+    } else {
+      lua_settop(w->co, 0);
+      task_release(task, true);
+    }
+    break;
+  case ASY_STEP_DEAD: task_die(L, task); break;
   }
 }
 
@@ -240,7 +248,8 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   lua_pushvalue(L, -1);
   lua_xmove(L, loop->shelf, 1);
   lua_rawseti(loop->shelf, ASY_LOOP_TASKS, thread.slot);
-  /* its stack: the base function and the slots of ASY_BASE_*, then the function and its arguments */
+  /* its stack: the base function and the slots of ASY_BASE_*, then the function and its arguments
+   */
   lua_pushcfunction(co, task_base);
   lua_pushvalue(L, -1);
   asy_context_push(L, S);
@@ -293,7 +302,8 @@ static asy_Task *task_start_eager(lua_State *L, asy_Loop *loop, int nargs) {
 asy_Task *asy_task_new(lua_State *L, asy_Loop *loop, int nargs) {
   if (loop->closed) luaL_error(L, "the event loop is closed");
   if (loop->factory == TASK_CUSTOM) return task_create_custom(L, loop, nargs);
-  asy_Task *task = loop->factory == TASK_EAGER ? task_start_eager(L, loop, nargs) : task_start_plain(L, loop, nargs);
+  asy_Task *task = loop->factory == TASK_EAGER ? task_start_eager(L, loop, nargs)
+                                               : task_start_plain(L, loop, nargs);
   if (loop->debug) task_note_creation(L, loop->S);
   return task;
 }
@@ -325,7 +335,8 @@ static asy_Task *task_awaited(const asy_Task *task) {
 static void task_cancel_end(lua_State *L, asy_Task *task, int msg) {
   asy_Wait *w = &task->wait;
   bool hit;
-  if (task_awaited(task) || task->fut.loop->cancel_depth > TASK_CANCEL_DEPTH) /* a ring, or too deep: break it here */
+  if (task_awaited(task) ||
+      task->fut.loop->cancel_depth > TASK_CANCEL_DEPTH) /* a ring, or too deep: break it here */
     hit = asy_wait_cancel(L, w, msg);
   else
     hit = task_cancel_wait(L, w, msg);
@@ -384,7 +395,8 @@ void asy_task_close(lua_State *L, asy_Task *task) {
   if (lua_status(w->co) == LUA_YIELD && asy_closethread(w->co, L) != LUA_OK) {
     lua_xmove(w->co, L, 1);
     lua_pushnil(L);
-    asy_error_report(L, loop, "error in __close while the loop closed a task", "task", lua_gettop(L) - 2);
+    asy_error_report(L, loop, "error in __close while the loop closed a task", "task",
+                     lua_gettop(L) - 2);
   }
   S->forbidden = forbidden;
   if (!asy_future_is_done(&task->fut)) {
@@ -398,9 +410,12 @@ void asy_task_close(lua_State *L, asy_Task *task) {
 void asy_task_push_all(lua_State *L, asy_Loop *loop) {
   int count = 0, i = 0;
   asy_Link *link;
-  for (link = asy_list_first(&loop->tasks); link; link = asy_list_next(&loop->tasks, link)) count++;
-  lua_createtable(L, count + 4, 0); /* the only allocation: nothing may change while the list is walked */
-  for (link = asy_list_first(&loop->tasks); link && i < count + 4; link = asy_list_next(&loop->tasks, link)) {
+  for (link = asy_list_first(&loop->tasks); link; link = asy_list_next(&loop->tasks, link))
+    count++;
+  lua_createtable(L, count + 4,
+                  0); /* the only allocation: nothing may change while the list is walked */
+  for (link = asy_list_first(&loop->tasks); link && i < count + 4;
+       link = asy_list_next(&loop->tasks, link)) {
     asy_task_push(L, ASY_CONTAINER(link, asy_Task, all));
     lua_rawseti(L, -2, ++i);
   }
@@ -421,12 +436,14 @@ static asy_Loop *task_check_running(lua_State *L, asy_State *S) {
   return S->running;
 }
 
-/* What create_task takes, at index aw: leaves a function and its arguments on top, and returns how many these are. */
+/* What create_task takes, at index aw: leaves a function and its arguments on top, and returns how
+ * many these are. */
 static int task_unpack(lua_State *L, asy_State *S, int aw) {
   asy_coro_check(L, S, aw);
   int extra = lua_gettop(L) - aw;
   if (lua_isfunction(L, aw)) return extra;
-  luaL_argcheck(L, !asy_future_test(L, S, aw), aw, "coroutine object or function expected, got a Future");
+  luaL_argcheck(L, !asy_future_test(L, S, aw), aw,
+                "coroutine object or function expected, got a Future");
   luaL_argcheck(L, extra == 0, aw + 1, "no value expected: only a function takes arguments");
   return asy_coro_unpack(L, S, aw);
 }
@@ -476,7 +493,8 @@ A task factory that runs a task at once until its first wait: for `loop:set_task
 @treturn Task
 @waits no
 @raise argument error
-@usage local l = asyncio.get_running_loop(); l:set_task_factory(asyncio.eager_task_factory); l:set_task_factory(nil)
+@usage local l = asyncio.get_running_loop(); l:set_task_factory(asyncio.eager_task_factory);
+l:set_task_factory(nil)
 @see asyncio-task.html#asyncio.eager_task_factory
 */
 static int task_eager_factory(lua_State *L) {
@@ -493,14 +511,17 @@ Say how the loop makes tasks.
 @return nothing
 @waits no
 @raise argument error
-@usage local l = asyncio.get_running_loop(); l:set_task_factory(asyncio.eager_task_factory); l:set_task_factory(nil)
+@usage local l = asyncio.get_running_loop(); l:set_task_factory(asyncio.eager_task_factory);
+l:set_task_factory(nil)
 @see asyncio-eventloop.html#asyncio.loop.set_task_factory
 */
 static int loop_set_task_factory(lua_State *L) {
   asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
   if (!lua_isnoneornil(L, 2)) asy_check_callable(L, 2);
   lua_settop(L, 2);
-  loop->factory = lua_isnil(L, 2) ? TASK_PLAIN : lua_tocfunction(L, 2) == task_eager_factory ? TASK_EAGER : TASK_CUSTOM;
+  loop->factory = lua_isnil(L, 2)                               ? TASK_PLAIN
+                  : lua_tocfunction(L, 2) == task_eager_factory ? TASK_EAGER
+                                                                : TASK_CUSTOM;
   asy_shelf_set(L, loop->shelf, ASY_LOOP_FACTORY);
   return 0;
 }
@@ -550,7 +571,8 @@ The task that is being executed now.
 */
 static int task_current_task(lua_State *L) {
   asy_State *S = asy_state(L);
-  asy_Loop *loop = lua_isnoneornil(L, 1) ? task_check_running(L, S) : asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
+  asy_Loop *loop = lua_isnoneornil(L, 1) ? task_check_running(L, S)
+                                         : asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
   asy_Task *task = asy_task_current(S);
   if (task && task->fut.loop == loop)
     asy_task_push(L, task);
@@ -654,7 +676,8 @@ static int task_cancelling(lua_State *L) {
 }
 
 /***
-Withdraw one request to cancel the task; the last one also withdraws a cancellation that was not delivered yet.
+Withdraw one request to cancel the task; the last one also withdraws a cancellation that was not
+delivered yet.
 @function Task:uncancel
 @treturn integer how many are left
 @waits no
@@ -667,7 +690,8 @@ static int task_uncancel(lua_State *L) {
   return 1;
 }
 
-/* Push the traceback of the pending task at idx: of the coroutine in which it waits, then of its own thread. */
+/* Push the traceback of the pending task at idx: of the coroutine in which it waits, then of its
+ * own thread. */
 static void task_push_stack(lua_State *L, asy_Task *task) {
   asy_Wait *w = &task->wait;
   bool inner = w->kind && w->parked && w->parked != w->co && lua_status(w->parked) == LUA_YIELD;
@@ -698,8 +722,11 @@ static int task_traceback(lua_State *L) {
     asy_future_push_traceback(L, 1, &task->fut);
   if (lua_isnil(L, 2)) return 1;
   asy_extra_get(L, asy_state(L), 1, "created");
-  if (lua_isstring(L, 3)) lua_pushfstring(L, "%s\nthe task was created here:\n%s", lua_tostring(L, 2), lua_tostring(L, 3));
-  else lua_pop(L, 1);
+  if (lua_isstring(L, 3))
+    lua_pushfstring(L, "%s\nthe task was created here:\n%s", lua_tostring(L, 2),
+                    lua_tostring(L, 3));
+  else
+    lua_pop(L, 1);
   return 1;
 }
 
@@ -751,7 +778,8 @@ static const char *task_push_line(lua_State *L, asy_Task *task, int fn) {
 static int task_tostring(lua_State *L) {
   asy_Task *task = task_check(L, 1);
   static const char *const states[] = {"pending", "finished", "finished", "cancelled"};
-  const char *state = task->fut.state == ASY_PENDING && task->cancels > 0 ? "cancelling" : states[task->fut.state];
+  const char *state =
+      task->fut.state == ASY_PENDING && task->cancels > 0 ? "cancelling" : states[task->fut.state];
   bool done = asy_future_is_done(&task->fut);
   lua_settop(L, 1);
   asy_task_push_name(L, 1, task);
@@ -762,31 +790,37 @@ static int task_tostring(lua_State *L) {
   asy_name_push(L, 3);
   task_push_line(L, task, 3);
   lua_pushliteral(L, "");
-  asy_Future *awaited = !done && task->wait.state == ASY_WAIT_PARKED && asy_future_awaited(&task->wait) ? task->wait.on : NULL;
+  asy_Future *awaited =
+      !done && task->wait.state == ASY_WAIT_PARKED && asy_future_awaited(&task->wait)
+          ? task->wait.on
+          : NULL;
   if (awaited) {
-    lua_pushfstring(L, " wait_for=<%s at %p>", awaited->is_task ? "Task" : "Future", (void *)awaited);
+    lua_pushfstring(L, " wait_for=<%s at %p>", awaited->is_task ? "Task" : "Future",
+                    (void *)awaited);
     lua_replace(L, 6);
   }
   asy_future_push_callbacks(L, 1, &task->fut);
   asy_future_push_outcome(L, 1, &task->fut);
-  lua_pushfstring(L, "<Task %s name='%s' coro=<%s() %s %s>%s%s%s>", state, lua_tostring(L, 2), lua_tostring(L, 4),
-                  done ? "done, defined at" : "running at", lua_tostring(L, 5), lua_tostring(L, 6), lua_tostring(L, 7),
-                  lua_tostring(L, 8));
+  lua_pushfstring(L, "<Task %s name='%s' coro=<%s() %s %s>%s%s%s>", state, lua_tostring(L, 2),
+                  lua_tostring(L, 4), done ? "done, defined at" : "running at", lua_tostring(L, 5),
+                  lua_tostring(L, 6), lua_tostring(L, 7), lua_tostring(L, 8));
   return 1;
 }
 
 void asy_task_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {{"get_name", task_get_name},     {"set_name", task_set_name},
-                                     {"get_coro", task_get_coro},     {"cancelling", task_cancelling},
-                                     {"uncancel", task_uncancel},     {"traceback", task_traceback},
-                                     {"print_stack", task_print_stack}, {"__tostring", task_tostring},
+  static const luaL_Reg methods[] = {{"get_name", task_get_name},
+                                     {"set_name", task_set_name},
+                                     {"get_coro", task_get_coro},
+                                     {"cancelling", task_cancelling},
+                                     {"uncancel", task_uncancel},
+                                     {"traceback", task_traceback},
+                                     {"print_stack", task_print_stack},
+                                     {"__tostring", task_tostring},
                                      {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"create_task", task_create_task},
-                                       {"Task", task_new},
-                                       {"current_task", task_current_task},
-                                       {"all_tasks", task_all_tasks},
-                                       {"eager_task_factory", task_eager_factory},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"create_task", task_create_task},          {"Task", task_new},
+      {"current_task", task_current_task},        {"all_tasks", task_all_tasks},
+      {"eager_task_factory", task_eager_factory}, {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"create_task", loop_create_task},
                                           {"set_task_factory", loop_set_task_factory},
                                           {"get_task_factory", loop_get_task_factory},

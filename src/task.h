@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* task.h - Task: a function that runs on a Lua thread of its own, step by step.
  *
- * A pending task is held by its loop (ASY_LOOP_TASKS), and so is its thread (ASY_LOOP_THREADS, same number): it is never collected.
- * The thread goes back to the loop's pool when the function has returned. */
+ * A pending task is held by its loop (ASY_LOOP_TASKS), and so is its thread (ASY_LOOP_THREADS, same
+ * number): it is never collected. The thread goes back to the loop's pool when the function has
+ * returned. */
 #ifndef ASY_TASK_H
 #define ASY_TASK_H
 
 #include "coro.h"
 
 struct asy_Task {
-  asy_Future fut;       /* first: a Task is a Future */
+  asy_Future fut; /* first: a Task is a Future */
   asy_Wait wait;
-  asy_Link all;         /* in asy_Loop.tasks until it is done */
-  uint64_t number;      /* of the default name Task-<number>; 0: a name was set (extras) */
-  int cancels;          /* cancel requests not withdrawn by uncancel */
-  unsigned cancelled_at; /* wait.parks at the last cancel: more parks since then mean that it was swallowed (shutdown) */
-  uint8_t deliveries;   /* cancellations delivered again while a Runner shuts down */
-  bool doomed;          /* a Runner that shuts down waits for it */
-  bool on_path;         /* a cancel() is passing through it down the chain of waits */
-  bool handed_out;      /* the thread is known outside: never used again */
+  asy_Link all;          /* in asy_Loop.tasks until it is done */
+  uint64_t number;       /* of the default name Task-<number>; 0: a name was set (extras) */
+  int cancels;           /* cancel requests not withdrawn by uncancel */
+  unsigned cancelled_at; /* wait.parks at the last cancel: more parks since then mean that it was
+                            swallowed (shutdown) */
+  uint8_t deliveries;    /* cancellations delivered again while a Runner shuts down */
+  bool doomed;           /* a Runner that shuts down waits for it */
+  bool on_path;          /* a cancel() is passing through it down the chain of waits */
+  bool handed_out;       /* the thread is known outside: never used again */
 };
 
 #define ASY_TASK_OF_WAIT(w) ASY_CONTAINER(w, asy_Task, wait)
@@ -35,11 +37,12 @@ static inline void asy_task_push(lua_State *L, const asy_Task *task) {
   lua_xmove(shelf, L, 1);
 }
 
-/* Start a task from a function and nargs arguments on top of the stack; pops them, pushes the Task. Its first step is queued
- * (or run now, with an eager task factory). [-(nargs+1), +1, m] */
+/* Start a task from a function and nargs arguments on top of the stack; pops them, pushes the Task.
+ * Its first step is queued (or run now, with an eager task factory). [-(nargs+1), +1, m] */
 ASY_FUNC asy_Task *asy_task_new(lua_State *L, asy_Loop *loop, int nargs);
 
-/* Make a Future or Task of the awaitable at idx: itself, or a new task of `loop`. Pushes it. [-0, +1, v] */
+/* Make a Future or Task of the awaitable at idx: itself, or a new task of `loop`. Pushes it. [-0,
+ * +1, v] */
 ASY_FUNC asy_Future *asy_task_ensure(lua_State *L, asy_Loop *loop, int idx);
 
 /* Cancel; the message is at index msg of L (0: none). False if the task is done. [-0, +0, -] */

@@ -44,7 +44,8 @@ void asy_timer_collect(lua_State *L, asy_Loop *loop) {
   asy_HeapNode *node = asy_heap_top(&loop->timers);
   if (!node) return;
   double now = asy_timer_now(loop), end = now + TIMER_RESOLUTION;
-  while (node && (node->at < end || node->at <= now)) { /* far from 0 the resolution is lost in the sum */
+  while (node &&
+         (node->at < end || node->at <= now)) { /* far from 0 the resolution is lost in the sum */
     asy_Timer *timer = ASY_CONTAINER(node, asy_Timer, node);
     asy_heap_remove(&loop->timers, node);
     timer->due(L, loop, timer);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* wait.c - suspending, waking and resuming: the only lua_yieldk and lua_resume of the library. The contract is in wait.h.
+/* wait.c - suspending, waking and resuming: the only lua_yieldk and lua_resume of the library. The
+ * contract is in wait.h.
  *
- * Invariants. A record in state PARKED is on at least one list or in the heap (what will wake it), and its thread is
- * suspended in asy_wait_park. In state WOKEN, CANCELLED or YIELDED its entry is in the ready queue. A coroutine through
- * which a task waits has the sentinel on top of its stack until it is resumed; the task's own thread yields nothing. */
+ * Invariants. A record in state PARKED is on at least one list or in the heap (what will wake it),
+ * and its thread is suspended in asy_wait_park. In state WOKEN, CANCELLED or YIELDED its entry is
+ * in the ready queue. A coroutine through which a task waits has the sentinel on top of its stack
+ * until it is resumed; the task's own thread yields nothing. */
 #include "wait.h"
 
 #include <string.h>
@@ -19,7 +21,8 @@ static void wait_push_sentinel(lua_State *L) {
 }
 
 bool asy_wait_passes(lua_State *co) {
-  return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 && lua_touserdata(co, -1) == (const void *)&wait_sentinel;
+  return lua_status(co) == LUA_YIELD && lua_gettop(co) > 0 &&
+         lua_touserdata(co, -1) == (const void *)&wait_sentinel;
 }
 
 void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co) {
@@ -31,7 +34,8 @@ void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co) {
 
 /* ---- the base frame */
 
-/* Is the base frame where it was? Not if the thread was closed (by hand, or by its loop). Needs a free slot on w->co. */
+/* Is the base frame where it was? Not if the thread was closed (by hand, or by its loop). Needs a
+ * free slot on w->co. */
 static bool wait_is_intact(const asy_Wait *w) {
   lua_Debug ar;
   const asy_State *S = w->loop->S;
@@ -95,8 +99,8 @@ static void wait_set_slot_from(lua_State *L, asy_Wait *w, int slot, int idx) {
 
 /* ---- a bare coroutine.yield() that is cancelled
  *
- * Lua can raise where a coroutine yielded only if the C function that yielded left a continuation; coroutine.yield leaves
- * none. A count hook that fires at the next instruction can. */
+ * Lua can raise where a coroutine yielded only if the C function that yielded left a continuation;
+ * coroutine.yield leaves none. A count hook that fires at the next instruction can. */
 
 static void wait_restore_hook(asy_Wait *w) {
   if (!w->hooked) return;
@@ -171,12 +175,14 @@ void asy_wait_drop(asy_Wait *w) {
 }
 
 void asy_wait_push_error(lua_State *L, asy_Wait *w) {
-  bool cancelled = w->state == ASY_WAIT_CANCELLED; /* its own error comes before that of a later request */
+  bool cancelled =
+      w->state == ASY_WAIT_CANCELLED; /* its own error comes before that of a later request */
   asy_wait_push_slot(L, w, cancelled ? ASY_BASE_MESSAGE : ASY_BASE_MUST);
   if (cancelled && w->thrown)
     w->thrown = false;
   else
-    asy_error_wrap(L, w->loop->S, ASY_CANCELLED_ERROR); /* if this raises, the cancellation is still due */
+    asy_error_wrap(L, w->loop->S,
+                   ASY_CANCELLED_ERROR); /* if this raises, the cancellation is still due */
   w->must_cancel = false;
 }
 
@@ -199,10 +205,12 @@ const void *asy_wait_owner(asy_Wait *w) {
   return task;
 }
 
-/* Keep the userdata `on` alive in the Task: the thread's own stack would lose it in coroutine.close. */
+/* Keep the userdata `on` alive in the Task: the thread's own stack would lose it in
+ * coroutine.close. */
 static void wait_keep(lua_State *L, asy_Wait *w, const void *on) {
   int i = 1;
-  while (i <= w->top && lua_touserdata(L, i) != on) i++;
+  while (i <= w->top && lua_touserdata(L, i) != on)
+    i++;
   if (i > w->top) return;
   wait_push_task(L, w);
   lua_pushvalue(L, i);
@@ -235,7 +243,8 @@ static void wait_let_go_inner(lua_State *L, asy_Wait *w) {
 
 /* ---- parking */
 
-/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended. */
+/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended.
+ */
 static int wait_refuse(lua_State *L, lua_KContext ctx, lua_KFunction k) {
   luaL_checkstack(L, 2, NULL);
   lua_pushnil(L);
@@ -247,19 +256,21 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
   (void)status;
   asy_Wait *w = (asy_Wait *)ctx;
   if (!w->armed || w->parked != L) {
-    if (w->parked != L || w->state == ASY_WAIT_NONE) return luaL_error(L, "the task that waited here has ended");
+    if (w->parked != L || w->state == ASY_WAIT_NONE)
+      return luaL_error(L, "the task that waited here has ended");
     return wait_refuse(L, ctx, wait_k);
   }
   w->armed = false;
   if (ASY_UNLIKELY(w->inner)) wait_let_go_inner(L, w);
   if (w->kept && !w->kind->sticky) wait_let_go(L, w);
   w->kind = NULL;
-  if (ASY_UNLIKELY(lua_gettop(L) != w->top)) lua_settop(L, w->top); /* somebody has resumed it by hand before */
+  if (ASY_UNLIKELY(lua_gettop(L) != w->top))
+    lua_settop(L, w->top); /* somebody has resumed it by hand before */
   return w->k(L, w);
 }
 
-/* An inner coroutine and the record point to each other, and the user may lose or close either first: each keeps the other. Leaves
- * the Task on the coroutine's stack. */
+/* An inner coroutine and the record point to each other, and the user may lose or close either
+ * first: each keeps the other. Leaves the Task on the coroutine's stack. */
 static void wait_keep_inner(lua_State *L, asy_Wait *w) {
   wait_push_task(L, w);
   lua_pushthread(L);
@@ -351,12 +362,14 @@ static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
   return count == 0 ? ASY_STEP_YIELDED : ASY_STEP_BAD;
 }
 
-/* Returning through C frames after a longjmp is slow (the processor has guessed other places): a step that just waits again has two
- * frames between the turn and lua_resume, and what else must be done is called last. */
+/* Returning through C frames after a longjmp is slow (the processor has guessed other places): a
+ * step that just waits again has two frames between the turn and lua_resume, and what else must be
+ * done is called last. */
 void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   asy_Wait *w = ASY_CONTAINER(entry, asy_Wait, entry);
   asy_Step how = ASY_STEP_UNSTARTED;
-  if (w->state == ASY_WAIT_PARKED) w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
+  if (w->state == ASY_WAIT_PARKED)
+    w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
   if (w->base || !w->must_cancel) how = wait_step(L, loop->S, w);
   if (how == ASY_STEP_WAITS && !w->must_cancel) return;
   loop->S->stepped(L, w, how);
@@ -409,8 +422,9 @@ static int wait_protected_place(const asy_State *S, lua_CFunction f) {
   return 0;
 }
 
-/* While an error unwinds to a protected call, __close handlers are called from the frame of that call, with the place of its function
- * among its temporary values; as long as the function itself runs, that place belongs to the function's own frame. */
+/* While an error unwinds to a protected call, __close handlers are called from the frame of that
+ * call, with the place of its function among its temporary values; as long as the function itself
+ * runs, that place belongs to the function's own frame. */
 static bool wait_frame_unwinds(lua_State *co, lua_Debug *ar, const asy_State *S) {
   lua_getinfo(co, "f", ar);
   int place = wait_protected_place(S, lua_tocfunction(co, -1));
@@ -431,12 +445,14 @@ static bool wait_thread_unwinds(lua_State *co, const asy_State *S) {
 bool asy_wait_unwinds(const asy_Wait *w) {
   const asy_State *S = w->loop->S;
   if (!w->co) return false;
-  return wait_thread_unwinds(w->co, S) || (w->parked && w->parked != w->co && wait_thread_unwinds(w->parked, S));
+  return wait_thread_unwinds(w->co, S) ||
+         (w->parked && w->parked != w->co && wait_thread_unwinds(w->parked, S));
 }
 
 /* ---- where waiting is forbidden */
 
-/* Push on L the function at a level of a thread that does not run now, or of L itself; NULL when there is no such level. */
+/* Push on L the function at a level of a thread that does not run now, or of L itself; NULL when
+ * there is no such level. */
 static const char *wait_push_function(lua_State *L, lua_State *co, int level, lua_Debug *ar) {
   if (!lua_checkstack(co, 2) || !lua_getstack(co, level, ar)) return NULL;
   lua_getinfo(co, "Snf", ar);
@@ -444,7 +460,8 @@ static const char *wait_push_function(lua_State *L, lua_State *co, int level, lu
   return ar->what;
 }
 
-/* The level at which a message handler runs, or -1: a function that an xpcall further down has in its frame as handler. */
+/* The level at which a message handler runs, or -1: a function that an xpcall further down has in
+ * its frame as handler. */
 static int wait_handler_level(lua_State *L, lua_State *co, const asy_State *S) {
   lua_Debug ar, inner;
   int top = lua_gettop(L), found = -1;
@@ -463,7 +480,8 @@ static int wait_handler_level(lua_State *L, lua_State *co, const asy_State *S) {
 }
 
 /* Does a wait pass through the C function at index idx, which is called so? */
-static bool wait_may_pass(lua_State *L, const asy_State *S, int idx, const char *name, const lua_Debug *ar) {
+static bool wait_may_pass(lua_State *L, const asy_State *S, int idx, const char *name,
+                          const lua_Debug *ar) {
   static const char *const functions[] = {"dofile", "await", "timeout", "timeout_at", "TaskGroup"};
   static const char *const methods[] = {"with", "wait_for"};
   if (wait_protected_place(S, lua_tocfunction(L, idx))) return true;
@@ -472,7 +490,8 @@ static bool wait_may_pass(lua_State *L, const asy_State *S, int idx, const char 
   bool ours = name && (last == name || strncmp(name, "asyncio.", 8) == 0);
   for (size_t i = 0; ours && i < sizeof functions / sizeof *functions; i++)
     if (strcmp(last, functions[i]) == 0) return true;
-  for (size_t i = 0; strcmp(ar->namewhat, "method") == 0 && i < sizeof methods / sizeof *methods; i++)
+  for (size_t i = 0; strcmp(ar->namewhat, "method") == 0 && i < sizeof methods / sizeof *methods;
+       i++)
     if (strcmp(ar->name, methods[i]) == 0) return true;
   return false;
 }
@@ -487,7 +506,8 @@ static void wait_push_culprit_name(lua_State *L, const char *name, const lua_Deb
     lua_pushfstring(L, "a C function (%s)", ar->name ? ar->name : "?");
 }
 
-/* Push the description of what forbids a wait in thread co: the nearest function that cannot be suspended. */
+/* Push the description of what forbids a wait in thread co: the nearest function that cannot be
+ * suspended. */
 static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
   lua_Debug ar;
   int top = lua_gettop(L), handler = wait_handler_level(L, co, S);
@@ -499,7 +519,8 @@ static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
     } else if (level == handler) {
       break;
     } else {
-      if (level == 0 || *ar.what != 'C') continue; /* 0: the waiting function, or the one that resumes L */
+      if (level == 0 || *ar.what != 'C')
+        continue; /* 0: the waiting function, or the one that resumes L */
       const char *name = asy_name_global(L, top + 1);
       if (wait_may_pass(L, S, top + 1, name, &ar)) continue;
       wait_push_culprit_name(L, name, &ar);
@@ -527,15 +548,18 @@ int asy_wait_outside(lua_State *L, asy_State *S) {
   if (!S->waiter) {
     if (!S->running && !wait_is_finalizer(L)) return S->toplevel(L);
     if (!S->running) return luaL_error(L, "cannot wait inside a finalizer (__gc)");
-    return luaL_error(L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "
-                         "start a task with asyncio.create_task");
+    return luaL_error(
+        L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "
+           "start a task with asyncio.create_task");
   }
   bool is_main = lua_pushthread(L);
   if (L == S->innermost || is_main || (!S->innermost && S->blocked)) {
     wait_push_culprit(L, S, L == S->innermost || is_main ? L : S->blocked);
-    return luaL_error(L, "cannot wait inside %s: Lua cannot suspend it; wait before or after it, or start a task",
-                      lua_tostring(L, -1));
+    return luaL_error(
+        L, "cannot wait inside %s: Lua cannot suspend it; wait before or after it, or start a task",
+        lua_tostring(L, -1));
   }
-  return luaL_error(L, "cannot wait in a coroutine that was not made for it: make it with asyncio.wrap, "
-                       "or call asyncio.patch() before it is created");
+  return luaL_error(
+      L, "cannot wait in a coroutine that was not made for it: make it with asyncio.wrap, "
+         "or call asyncio.patch() before it is created");
 }

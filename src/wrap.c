@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* wrap.c - coroutines of the user's through which waits pass: asyncio.wrap (generators) and asyncio.patch (the global
- * coroutine library). Both resume through asy_wait_resume; here is only what they do with the values. */
+/* wrap.c - coroutines of the user's through which waits pass: asyncio.wrap (generators) and
+ * asyncio.patch (the global coroutine library). Both resume through asy_wait_resume; here is only
+ * what they do with the values. */
 #include "wrap.h"
 
 #include <string.h>
@@ -33,7 +34,8 @@ static int wrap_take_results(lua_State *L, lua_State *co, int n) {
 
 /* ---- asyncio.wrap */
 
-/* The bottom of a generator's thread: its body runs protected, so that __close handlers may wait when an error unwinds. */
+/* The bottom of a generator's thread: its body runs protected, so that __close handlers may wait
+ * when an error unwinds. */
 static int wrap_k_base(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) : lua_error(L);
@@ -83,13 +85,15 @@ static int wrap_closer_close(lua_State *L) {
 }
 
 /***
-Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
+Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For
+use in a `for`.
 @function wrap
 @tparam function fn its coroutine.yield(...) hands values out
 @treturn function the iterator; then nil, nil, and a closer with which `break` closes the generator
 @waits no
 @raise argument error; what fn raises is raised by the iterator
-@usage for i in asyncio.wrap(function() asyncio.sleep(0) coroutine.yield(1) end) do assert(i == 1) end
+@usage for i in asyncio.wrap(function() asyncio.sleep(0) coroutine.yield(1) end) do assert(i == 1)
+end
 @see asyncio-task.html#asynchronous-generators
 */
 static int wrap_wrap(lua_State *L) {
@@ -141,7 +145,8 @@ static int patch_resume(lua_State *L) {
   return asy_wait_resume(L, n, wrap_after_resume);
 }
 
-/* As coroutine.wrap's function: an error closes the coroutine and gains the position if it is a string. */
+/* As coroutine.wrap's function: an error closes the coroutine and gains the position if it is a
+ * string. */
 static int wrap_after_call(lua_State *L, lua_State *co, int status, int n) {
   if (status == LUA_OK || status == LUA_YIELD) return wrap_take_results(L, co, n);
   asy_closethread(co, L);
@@ -204,8 +209,11 @@ static int patch_close(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg patch_functions[] = {
-  {"resume", patch_resume}, {"wrap", patch_wrap}, {"status", patch_status}, {"close", patch_close}, {NULL, NULL}};
+static const luaL_Reg patch_functions[] = {{"resume", patch_resume},
+                                           {"wrap", patch_wrap},
+                                           {"status", patch_status},
+                                           {"close", patch_close},
+                                           {NULL, NULL}};
 
 /* Put the functions of the saved table (upvalue 2) back. */
 static int patch_undo(lua_State *L) {
@@ -219,18 +227,22 @@ static int patch_undo(lua_State *L) {
 }
 
 /***
-Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass through: libraries that make
-coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable before is not reached.
+Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass
+through: libraries that make
+coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable
+before is not reached.
 @function patch
 @treturn function undoes it
 @waits no
 @raise an error if there is no global coroutine library
-@usage local undo = asyncio.patch(); local f = coroutine.wrap(function() return asyncio.sleep(0, 1) end); assert(f() == 1); undo()
+@usage local undo = asyncio.patch(); local f = coroutine.wrap(function() return asyncio.sleep(0, 1)
+end); assert(f() == 1); undo()
 @see asyncio-dev.html
 */
 static int wrap_patch(lua_State *L) {
   lua_settop(L, 0);
-  if (lua_getglobal(L, "coroutine") != LUA_TTABLE) return luaL_error(L, "there is no global table 'coroutine' to patch");
+  if (lua_getglobal(L, "coroutine") != LUA_TTABLE)
+    return luaL_error(L, "there is no global table 'coroutine' to patch");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_newtable(L);
   for (const luaL_Reg *f = patch_functions; f->name; f++) {
