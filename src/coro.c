@@ -106,7 +106,7 @@ static int coro_call(lua_State *L) {
 Make a coroutine function: calling it runs nothing, and returns a coroutine object with the
 arguments bound.
 @function async
-@tparam function fn
+@tparam function fn what the coroutine object runs
 @treturn function the coroutine function
 @waits no
 @raise argument error
@@ -152,6 +152,11 @@ static int coro_gc(lua_State *L) {
   return 0;
 }
 
+static int coro_k_results(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  return lua_gettop(L) - (int)ctx;
+}
+
 /***
 Wait for an awaitable: a future or task; or run a coroutine object, a function, a thread that has
 not started, or an object
@@ -165,11 +170,6 @@ with `__await`, in this task.
 @usage assert(asyncio.await(function() return 1 end) == 1)
 @see asyncio-task.html#awaitables
 */
-static int coro_k_results(lua_State *L, int status, lua_KContext ctx) {
-  (void)status;
-  return lua_gettop(L) - (int)ctx;
-}
-
 static int coro_await(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_coro_check(L, S, 1);

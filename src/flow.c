@@ -331,6 +331,7 @@ static void flow_received(asy_Stream *s) {
 }
 
 void asy_flow_feed_end(asy_Stream *s, int err) {
+  if (s->eof || s->read_error) return; /* the first reason counts */
   flow_read_stop(s);
   if (err == UV_EOF)
     s->eof = true;
@@ -339,12 +340,10 @@ void asy_flow_feed_end(asy_Stream *s, int err) {
   asy_flow_hand_on(s);
 }
 
-void asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
+int asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
   int err = asy_input_append(&s->input, data, n);
-  if (err)
-    asy_flow_feed_end(s, err);
-  else
-    flow_received(s);
+  if (!err) flow_received(s);
+  return err;
 }
 
 static void flow_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -379,10 +378,9 @@ int asy_flow_need(asy_Stream *s, size_t need) {
 
 void asy_flow_take(asy_Stream *s, size_t n) {
   asy_input_take(&s->input, n);
-  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || s->input.buffer.count > s->limit)
-    return;
-  int err = asy_flow_read_start(s);
-  if (err) s->read_error = err;
+  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing) return;
+  if (s->input.buffer.count <= s->limit)
+    asy_flow_read_start(s); /* if that fails, the next who waits is told: he tries it again */
 }
 
 /* ---- writing */
@@ -499,17 +497,22 @@ static int flow_try_write(asy_Stream *s, const char *data, size_t n) {
 
 int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   bool idle = asy_list_is_empty(&s->output);
+  int sent = 0;
   if (out) *out = NULL;
   if (s->write_error) return s->write_error;
-  if (idle && n) {
-    int sent = flow_try_write(s, data, n);
-    if (sent < 0) return flow_write_failed(s, sent);
-    data += sent;
-    n -= (size_t)sent;
-  }
+  if (idle && n) sent = flow_try_write(s, data, n);
+  if (sent < 0) return sent == UV_ENOMEM ? sent : flow_write_failed(s, sent);
+  data += sent;
+  n -= (size_t)sent;
   if (n == 0) return 0;
   asy_Chunk *chunk = flow_chunk(s, n, out != NULL);
-  if (!chunk) return flow_write_failed(s, UV_ENOMEM); /* a part may be out: nothing can follow it */
+  if (!chunk) {
+    if (sent) { /* a part is out, and nothing sensible can follow it */
+      s->write_error = UV_ENOMEM;
+      asy_flow_abort(s);
+    }
+    return UV_ENOMEM;
+  }
   memcpy(chunk->at + chunk->count, data, n);
   chunk->count += n;
   chunk->room -= n;

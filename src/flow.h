@@ -173,8 +173,8 @@ static inline bool asy_flow_is_ready(const asy_Stream *s) {
  * its limit again. */
 ASY_FUNC void asy_flow_take(asy_Stream *s, size_t n);
 
-/* The carrier has received bytes; the end of the stream (UV_EOF), or an error. */
-ASY_FUNC void asy_flow_feed(asy_Stream *s, const char *data, size_t n);
+/* The carrier has received bytes: 0 or UV_ENOMEM. The end of the stream (UV_EOF), or an error. */
+ASY_FUNC int asy_flow_feed(asy_Stream *s, const char *data, size_t n);
 ASY_FUNC void asy_flow_feed_end(asy_Stream *s, int err);
 
 /* Whoever is first in `readers` has something to do: wake him. */
@@ -182,9 +182,9 @@ ASY_FUNC void asy_flow_hand_on(asy_Stream *s);
 
 /* ---- writing */
 
-/* Send, or queue what the kernel does not take. 0 or a libuv code. *chunk: what the sendall is to
- * wait for, or NULL when everything is out; `chunk` itself is NULL for write(), whose bytes nobody
- * waits for. */
+/* Send, or queue what the kernel does not take. 0 or a libuv code; after UV_ENOMEM nothing was
+ * sent, or the stream is closed. *chunk: what the sendall is to wait for, or NULL when everything
+ * is out; `chunk` itself is NULL for write(), whose bytes nobody waits for. */
 ASY_FUNC int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **chunk);
 
 /* The carrier is done with the bytes that it was given. 0 or a libuv code. */

@@ -444,7 +444,7 @@ static int future_add_done_callback(lua_State *L) {
 /***
 Take a function out of the done callbacks.
 @function Future:remove_done_callback
-@tparam function f
+@tparam function f as it was added
 @treturn integer how many times it was there
 @waits no
 @raise argument error

@@ -151,7 +151,7 @@ static int handle_start_timer(lua_State *L, asy_Loop *loop, double when, int nar
 /***
 Call a function in the next turn of the loop.
 @function Loop:call_soon
-@tparam function f
+@tparam function f what is called
 @param[opt] ... its arguments
 @treturn Handle with :cancel() and :cancelled()
 @waits no
@@ -169,10 +169,25 @@ static int loop_call_soon(lua_State *L) {
 }
 
 /***
+As call_soon. In Lua there is one thread only; the name is here for those who know asyncio.
+@function Loop:call_soon_threadsafe
+@tparam function f what is called
+@param[opt] ... its arguments
+@treturn Handle with :cancel() and :cancelled()
+@waits no
+@raise argument error; an error if the loop is closed
+@usage asyncio.get_running_loop():call_soon_threadsafe(print, "soon")
+@see asyncio-eventloop.html#asyncio.loop.call_soon_threadsafe
+*/
+static int loop_call_soon_threadsafe(lua_State *L) {
+  return loop_call_soon(L);
+}
+
+/***
 Call a function after a while.
 @function Loop:call_later
 @tparam number delay seconds
-@tparam function f
+@tparam function f what is called
 @param[opt] ... its arguments
 @treturn TimerHandle with :cancel(), :cancelled() and :when()
 @waits no
@@ -191,7 +206,7 @@ static int loop_call_later(lua_State *L) {
 Call a function at a time of the loop's clock.
 @function Loop:call_at
 @tparam number when seconds, as loop:time() counts them
-@tparam function f
+@tparam function f what is called
 @param[opt] ... its arguments
 @treturn TimerHandle with :cancel(), :cancelled() and :when()
 @waits no
@@ -352,7 +367,7 @@ void asy_handle_open(lua_State *L, asy_State *S) {
                                            {"__tostring", handle_tostring},
                                            {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"call_soon", loop_call_soon},
-                                          {"call_soon_threadsafe", loop_call_soon},
+                                          {"call_soon_threadsafe", loop_call_soon_threadsafe},
                                           {"call_later", loop_call_later},
                                           {"call_at", loop_call_at},
                                           {"time", loop_time},

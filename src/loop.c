@@ -922,7 +922,7 @@ Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed 
 reported; tasks know where they
 were created.
 @function Loop:set_debug
-@tparam boolean on
+@tparam boolean on whether it is on
 @return nothing
 @waits no
 @raise argument error

@@ -27,7 +27,7 @@ static const char lua_part_testing[] =
     "\n"
     "--- Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.\n"
     "-- @function testing.run\n"
-    "-- @tparam function fn\n"
+    "-- @tparam function fn what is run\n"
     "-- @param[opt] ... its arguments\n"
     "-- @return its results\n"
     "-- @waits no\n"

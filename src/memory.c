@@ -16,7 +16,7 @@ static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
   if (!other || asy_flow_is_closed(other)) return UV_EPIPE;
   while (other->reading && sent < n) {
     size_t piece = n - sent < MEMORY_PIECE ? n - sent : MEMORY_PIECE;
-    asy_flow_feed(other, data + sent, piece);
+    if (asy_flow_feed(other, data + sent, piece)) return sent ? (int)sent : UV_ENOMEM;
     sent += piece;
   }
   return sent ? (int)sent : UV_EAGAIN;
@@ -36,7 +36,8 @@ static int memory_read_start(asy_Stream *s) {
     asy_Chunk *chunk = other->uv.carried.chunk;
     size_t *done = &other->uv.carried.done, left = chunk->sending - *done;
     size_t piece = left < MEMORY_PIECE ? left : MEMORY_PIECE;
-    asy_flow_feed(s, chunk->at + *done, piece);
+    int err = asy_flow_feed(s, chunk->at + *done, piece);
+    if (err) return err;
     *done += piece;
     if (*done < chunk->sending) continue;
     other->uv.carried.chunk = NULL;

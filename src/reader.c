@@ -455,6 +455,7 @@ Whether the stream has ended and everything has been read.
 @function Stream:at_eof
 @treturn boolean
 @waits no
+@raise argument error
 @usage local a, b = asyncio.testing.stream_pair(); b:close(); assert(not a:at_eof() and a:read() ==
 nil and a:at_eof())
 @see asyncio-stream.html#asyncio.StreamReader.at_eof
@@ -533,7 +534,7 @@ static int reader_recv(lua_State *L) {
 /***
 The same as `sock:recv(n)`.
 @function Loop:sock_recv
-@tparam Stream sock
+@tparam Stream sock a connected socket
 @tparam integer n the most bytes; 0 gives `""`
 @treturn string|nil nil when the peer has ended its side
 @waits yes

@@ -27,12 +27,13 @@ enum {
 
 typedef struct server_Server {
   asy_Loop *loop;
-  asy_FlowSet group; /* its clients */
-  asy_List waiters;  /* asy_Wait.link: wait_closed */
-  asy_List forever;  /* asy_Wait.link: serve_forever, one at the most */
-  asy_Ready entry;   /* queued while connections are to be handed out */
-  asy_Timer retry;   /* until accepting goes on */
-  size_t limit;      /* of the clients' inputs */
+  asy_FlowSet group;   /* its clients */
+  asy_List waiters;    /* asy_Wait.link: wait_closed */
+  asy_List forever;    /* asy_Wait.link: serve_forever, one at the most */
+  asy_Ready entry;     /* queued while connections are to be handed out */
+  asy_Timer retry;     /* until accepting goes on */
+  asy_Stream *handing; /* the connection that is being handed out */
+  size_t limit;        /* of the clients' inputs */
   int backlog;
   bool serving;
   bool closed;
@@ -55,14 +56,27 @@ static void server_on_empty(asy_FlowSet *group) {
 
 /* ---- a connection */
 
+/* Is the error on top that of a wait whose stream was closed? After close_clients, or a close() by
+ * somebody else, that is how a handler ends. */
+static bool server_is_closed_error(lua_State *L, asy_State *S) {
+  if (!asy_error_is(L, S, -1, ASY_OS_ERROR)) return false;
+  lua_getfield(L, -1, "errno");
+  bool same = lua_tointeger(L, -1) == -(lua_Integer)UV_ECANCELED;
+  lua_pop(L, 1);
+  return same;
+}
+
 static int server_k_serve(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   if (status == LUA_OK || status == LUA_YIELD) return 0;
   asy_State *S = asy_state(L);
-  asy_flow_close(asy_flow_check(L, S, 1));
+  asy_Stream *s = asy_flow_check(L, S, 1);
+  bool was_closed = asy_flow_is_closed(s);
+  asy_flow_close(s);
   bool passes =
       asy_error_is(L, S, -1, ASY_CANCELLED_ERROR) || asy_error_is(L, S, -1, ASY_KEYBOARD_INTERRUPT);
   if (passes || !S->waiter) return lua_error(L);
+  if (was_closed && server_is_closed_error(L, S)) return 0;
   asy_wait_push_slot(L, S->waiter, ASY_BASE_TRACEBACK);
   asy_error_report(L, S->waiter->loop, "unhandled error in the handler of a connection", "stream",
                    1);
@@ -121,8 +135,10 @@ static int server_hand_out(lua_State *L) {
     asy_Stream *listener;
     while ((listener = server_socket_at(L, i)) &&
            !asy_list_is_empty(&listener->uv.listener.accepted)) {
-      server_join(server, asy_socket_push_accepted(L, server->loop->S, listener));
+      server->handing = asy_socket_push_accepted(L, server->loop->S, listener);
+      server_join(server, server->handing);
       server_start_task(L, server);
+      server->handing = NULL;
     }
   }
   return 0;
@@ -195,6 +211,8 @@ static void server_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
     lua_pushcfunction(L, server_hand_out);
     lua_pushvalue(L, -2);
     bool ok = asy_error_call(L, loop, 1, "a server lost a connection", NULL, 0);
+    if (server->handing) asy_flow_abort(server->handing); /* no task was started for it */
+    server->handing = NULL;
     if (!ok && server_has_more(L)) asy_ready_append(loop, entry);
     lua_pushcfunction(L, server_check_trouble);
     lua_pushvalue(L, -2);
@@ -288,6 +306,7 @@ CancelledError.
 @function Server:close
 @return nothing
 @waits no
+@raise argument error
 @usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close();
 assert(not server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.close
@@ -373,6 +392,7 @@ Wait until the server is closed and all its connections are.
 @return nothing
 @waits yes
 @cancel raises CancelledError; nothing else changes
+@raise argument error
 @usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close();
 server:wait_closed()
 @see asyncio-eventloop.html#asyncio.Server.wait_closed
@@ -404,6 +424,7 @@ still sent.
 @function Server:close_clients
 @return nothing
 @waits no
+@raise argument error
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
 server:close_clients()
 @see asyncio-eventloop.html#asyncio.Server.close_clients
@@ -418,6 +439,7 @@ thrown away.
 @function Server:abort_clients
 @return nothing
 @waits no
+@raise argument error
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
 server:abort_clients()
 @see asyncio-eventloop.html#asyncio.Server.abort_clients
@@ -431,6 +453,7 @@ The sockets on which the server listens.
 @function Server:sockets
 @treturn table list of Streams; empty when the server is closed
 @waits no
+@raise argument error
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
 assert(#server:sockets() == 1)
 @see asyncio-eventloop.html#asyncio.Server.sockets
@@ -452,6 +475,7 @@ Whether the server accepts connections.
 @function Server:is_serving
 @treturn boolean
 @waits no
+@raise argument error
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0);
 assert(server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.is_serving
@@ -467,6 +491,7 @@ The server's event loop.
 @function Server:get_loop
 @treturn Loop
 @waits no
+@raise argument error
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0)
 assert(server:get_loop() == asyncio.get_running_loop())
 @see asyncio-eventloop.html#asyncio.Server.get_loop

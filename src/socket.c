@@ -136,7 +136,7 @@ Set an option of the socket.
 @tparam string name on or off: reuseaddr reuseport nodelay keepalive broadcast ipv6_only oobinline
 dontroute cork quickack; numbers: rcvbuf sndbuf (bytes), keepidle keepintvl (seconds), keepcnt,
 user_timeout (milliseconds); linger: seconds, or false. Which there are depends on the system
-@tparam boolean|integer value
+@tparam boolean|integer value in the option's unit: bytes, seconds or milliseconds
 @return nothing
 @waits no
 @raise argument error; OSError
@@ -256,6 +256,7 @@ The number of the socket's descriptor.
 @function Stream:fileno
 @treturn integer -1 if the stream is closed or has none
 @waits no
+@raise argument error
 @usage local sock = asyncio.socket(); assert(sock:fileno() >= 0); sock:close(); assert(sock:fileno()
 == -1)
 @see asyncio-stream.html
@@ -331,7 +332,7 @@ Bind the socket to an address of this machine.
 @tparam[opt] string host numeric address or name; nil or "" is every address of this machine
 @tparam[opt=0] integer port 0 lets the system choose
 @return nothing
-@waits only to look up a name
+@waits yes, if it must look up a name
 @cancel raises CancelledError; the socket is as it was
 @raise argument error; OSError, with code "EADDRINUSE" if the port is used
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0)
@@ -465,7 +466,7 @@ static int socket_accept(lua_State *L) {
 /***
 The same as `sock:accept()`.
 @function Loop:sock_accept
-@tparam Stream sock
+@tparam Stream sock a listening socket
 @treturn Stream the connection
 @treturn string host of the peer, numeric
 @treturn integer port of the peer
@@ -520,7 +521,7 @@ Connect the socket.
 @function Stream:connect
 @tparam string host numeric address or name, of which the first address of the socket's family is
 taken
-@tparam integer port
+@tparam integer port number or service name
 @return nothing
 @waits yes
 @cancel raises CancelledError; the socket is closed, except while a name is looked up
@@ -544,7 +545,7 @@ static int socket_connect(lua_State *L) {
 /***
 Connect a socket; as `sock:connect`, with the address as a table.
 @function Loop:sock_connect
-@tparam Stream sock
+@tparam Stream sock a socket that is not connected
 @tparam table address `{host, port}`
 @return nothing
 @waits yes

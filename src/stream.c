@@ -152,7 +152,7 @@ static void stream_check_options(lua_State *L, int arg) {
 Connect to a server. The addresses of a name are tried one after the other.
 @function open_connection
 @tparam string host name or numeric address
-@tparam integer port
+@tparam integer port number or service name
 @tparam[opt] table opts limit (integer, bytes: the longest line, and half of what is read ahead,
 65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
 @treturn Stream reader
@@ -204,6 +204,7 @@ does nothing.
 @function Stream:close
 @return nothing
 @waits no
+@raise argument error
 @usage local a, b = asyncio.testing.stream_pair(); a:write("bye"); a:close(); assert(b:read() ==
 "bye")
 @see asyncio-stream.html#asyncio.StreamWriter.close
@@ -218,6 +219,7 @@ Close the stream at once; what `write` has kept is thrown away.
 @function Stream:abort
 @return nothing
 @waits no
+@raise argument error
 @usage local a = asyncio.testing.stream_pair(); a:abort(); assert(a:is_closing())
 @see asyncio-protocol.html#asyncio.WriteTransport.abort
 */
@@ -231,6 +233,7 @@ Whether the stream is closed, or is being closed, or its connection has broken.
 @function Stream:is_closing
 @treturn boolean
 @waits no
+@raise argument error
 @usage local a = asyncio.testing.stream_pair(); assert(not a:is_closing()); a:close();
 assert(a:is_closing())
 @see asyncio-stream.html#asyncio.StreamWriter.is_closing
@@ -291,7 +294,7 @@ static void stream_push_address(lua_State *L, const asy_Address *address) {
 Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket"
 (the Stream itself).
 @function Stream:get_extra_info
-@tparam string name
+@tparam string name what is asked for
 @param[opt] default what to return if there is no such thing
 @return the value, or `default`. "peername" is known after the stream was closed, too
 @waits no

@@ -487,8 +487,8 @@ static int loop_create_task(lua_State *L) {
 /***
 A task factory that runs a task at once until its first wait: for `loop:set_task_factory`.
 @function eager_task_factory
-@tparam Loop loop
-@tparam function fn
+@tparam Loop loop where the task runs
+@tparam function fn what the task runs
 @param[opt] ... arguments
 @treturn Task
 @waits no
@@ -623,7 +623,7 @@ static int task_get_name(lua_State *L) {
 /***
 Give the task a name.
 @function Task:set_name
-@tparam string name
+@tparam string name shown by tostring and reports
 @treturn Task the task
 @waits no
 @raise argument error

@@ -18,11 +18,16 @@ static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *lo
 
 /* ---- write, writelines, write_eof */
 
+static int writer_send(lua_State *L, asy_State *S, asy_Stream *s, const char *data, size_t n) {
+  int err = asy_flow_write(s, data, n, NULL);
+  return err == UV_ENOMEM ? asy_flow_raise(L, S, s, err, "write") : 0;
+}
+
 /***
 Write bytes. What the kernel does not take at once is kept and sent later; call `drain` to keep step
 with the peer.
 @function Stream:write
-@tparam string data
+@tparam string data the bytes
 @return nothing
 @waits no
 @raise argument error; OSError if the stream is closed or not connected; an error after write_eof. A
@@ -37,8 +42,7 @@ static int writer_write(lua_State *L) {
   size_t n;
   const char *data = luaL_checklstring(L, 2, &n);
   writer_check(L, S, s, NULL, "write");
-  asy_flow_write(s, data, n, NULL);
-  return 0;
+  return writer_send(L, S, s, data, n);
 }
 
 /***
@@ -71,8 +75,7 @@ static int writer_writelines(lua_State *L) {
   luaL_pushresult(&all);
   size_t n;
   const char *data = lua_tolstring(L, -1, &n);
-  asy_flow_write(s, data, n, NULL);
-  return 0;
+  return writer_send(L, S, s, data, n);
 }
 
 /***
@@ -100,6 +103,7 @@ Whether the writing side can be ended on its own (`write_eof`).
 @function Stream:can_write_eof
 @treturn boolean true for every Stream that is connected
 @waits no
+@raise argument error
 @usage local a = asyncio.testing.stream_pair(); assert(a:can_write_eof())
 @see asyncio-stream.html#asyncio.StreamWriter.can_write_eof
 */
@@ -193,7 +197,7 @@ static int writer_sendall_at(lua_State *L, int self) {
 /***
 Send all the bytes, and wait until they are out. Several tasks may do so; their data is not mixed.
 @function Stream:sendall
-@tparam string data
+@tparam string data the bytes
 @return nothing
 @waits yes
 @cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the
@@ -209,8 +213,8 @@ static int writer_sendall(lua_State *L) {
 /***
 The same as `sock:sendall(data)`.
 @function Loop:sock_sendall
-@tparam Stream sock
-@tparam string data
+@tparam Stream sock a connected socket
+@tparam string data the bytes
 @return nothing
 @waits yes
 @cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the

@@ -140,7 +140,7 @@ function ContextVar:set(value) end
 function ContextVar:reset(token) end
 
 ---Make a coroutine function: calling it runs nothing, and returns a coroutine object with the arguments bound.
----@param fn function 
+---@param fn function what the coroutine object runs
 ---@return function # the coroutine function
 function asyncio.async(fn) end
 
@@ -221,7 +221,7 @@ function Future:cancel(msg) end
 function Future:add_done_callback(f) end
 
 ---Take a function out of the done callbacks.
----@param f function 
+---@param f function as it was added
 ---@return integer # how many times it was there
 function Future:remove_done_callback(f) end
 
@@ -286,21 +286,27 @@ function asyncio.wait_for(aw, timeout) end
 function asyncio.shield(aw) end
 
 ---Call a function in the next turn of the loop.
----@param f function 
+---@param f function what is called
 ---@param ... any its arguments
 ---@return asyncio.Handle # with :cancel() and :cancelled()
 function Loop:call_soon(f, ...) end
 
+---As call_soon. In Lua there is one thread only; the name is here for those who know asyncio.
+---@param f function what is called
+---@param ... any its arguments
+---@return asyncio.Handle # with :cancel() and :cancelled()
+function Loop:call_soon_threadsafe(f, ...) end
+
 ---Call a function after a while.
 ---@param delay number seconds
----@param f function 
+---@param f function what is called
 ---@param ... any its arguments
 ---@return asyncio.TimerHandle # with :cancel(), :cancelled() and :when()
 function Loop:call_later(delay, f, ...) end
 
 ---Call a function at a time of the loop's clock.
 ---@param when number seconds, as loop:time() counts them
----@param f function 
+---@param f function what is called
 ---@param ... any its arguments
 ---@return asyncio.TimerHandle # with :cancel(), :cancelled() and :when()
 function Loop:call_at(when, f, ...) end
@@ -477,7 +483,7 @@ function Loop:get_exception_handler() end
 function Loop:call_exception_handler(context) end
 
 ---Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they were created.
----@param on boolean 
+---@param on boolean whether it is on
 function Loop:set_debug(on) end
 
 ---Is debug mode on?
@@ -708,7 +714,7 @@ function Stream:recv(n) end
 ---The same as `sock:recv(n)`.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no byte is lost
----@param sock asyncio.Stream 
+---@param sock asyncio.Stream a connected socket
 ---@param n integer the most bytes; 0 gives `""`
 ---@return string|nil # nil when the peer has ended its side
 function Loop:sock_recv(sock, n) end
@@ -885,7 +891,7 @@ function asyncio.socket(family, type) end
 
 ---Set an option of the socket.
 ---@param name string on or off: reuseaddr reuseport nodelay keepalive broadcast ipv6_only oobinline dontroute cork quickack; numbers: rcvbuf sndbuf (bytes), keepidle keepintvl (seconds), keepcnt, user_timeout (milliseconds); linger: seconds, or false. Which there are depends on the system
----@param value boolean|integer 
+---@param value boolean|integer in the option's unit: bytes, seconds or milliseconds
 function Stream:setsockopt(name, value) end
 
 ---Ask for an option of the socket.
@@ -908,6 +914,8 @@ function Stream:getpeername() end
 function Stream:fileno() end
 
 ---Bind the socket to an address of this machine.
+---
+---Waits: yes, if it must look up a name. When cancelled: raises CancelledError; the socket is as it was
 ---@param host? string numeric address or name; nil or "" is every address of this machine
 ---@param port? integer 0 lets the system choose
 function Stream:bind(host, port) end
@@ -927,7 +935,7 @@ function Stream:accept() end
 ---The same as `sock:accept()`.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no connection is lost
----@param sock asyncio.Stream 
+---@param sock asyncio.Stream a listening socket
 ---@return asyncio.Stream # the connection
 ---@return string # host of the peer, numeric
 ---@return integer # port of the peer
@@ -937,13 +945,13 @@ function Loop:sock_accept(sock) end
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
 ---@param host string numeric address or name, of which the first address of the socket's family is taken
----@param port integer 
+---@param port integer number or service name
 function Stream:connect(host, port) end
 
 ---Connect a socket; as `sock:connect`, with the address as a table.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
----@param sock asyncio.Stream 
+---@param sock asyncio.Stream a socket that is not connected
 ---@param address table `{host, port}`
 function Loop:sock_connect(sock, address) end
 
@@ -955,7 +963,7 @@ function Stream:shutdown(how) end
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the connection is not made
 ---@param host string name or numeric address
----@param port integer 
+---@param port integer number or service name
 ---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
 ---@return asyncio.Stream # reader
 ---@return asyncio.Stream # writer: the same Stream
@@ -977,7 +985,7 @@ function Stream:is_closing() end
 function Stream:wait_closed() end
 
 ---Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket" (the Stream itself).
----@param name string 
+---@param name string what is asked for
 ---@param default? any what to return if there is no such thing
 ---@return any # the value, or `default`. "peername" is known after the stream was closed, too
 function Stream:get_extra_info(name, default) end
@@ -995,8 +1003,8 @@ function asyncio.create_task(aw, ...) end
 function Loop:create_task(aw, ...) end
 
 ---A task factory that runs a task at once until its first wait: for `loop:set_task_factory`.
----@param loop asyncio.Loop 
----@param fn function 
+---@param loop asyncio.Loop where the task runs
+---@param fn function what the task runs
 ---@param ... any arguments
 ---@return asyncio.Task # 
 function asyncio.eager_task_factory(loop, fn, ...) end
@@ -1030,7 +1038,7 @@ function asyncio.all_tasks(loop) end
 function Task:get_name() end
 
 ---Give the task a name.
----@param name string 
+---@param name string shown by tostring and reports
 ---@return asyncio.Task # the task
 function Task:set_name(name) end
 
@@ -1063,7 +1071,7 @@ function asyncio.wrap(fn) end
 function asyncio.patch() end
 
 ---Write bytes. What the kernel does not take at once is kept and sent later; call `drain` to keep step with the peer.
----@param data string 
+---@param data string the bytes
 function Stream:write(data) end
 
 ---Write a list of strings, as if they were one.
@@ -1085,18 +1093,18 @@ function Stream:drain() end
 ---Send all the bytes, and wait until they are out. Several tasks may do so; their data is not mixed.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
----@param data string 
+---@param data string the bytes
 function Stream:sendall(data) end
 
 ---The same as `sock:sendall(data)`.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
----@param sock asyncio.Stream 
----@param data string 
+---@param sock asyncio.Stream a connected socket
+---@param data string the bytes
 function Loop:sock_sendall(sock, data) end
 
 ---Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.
----@param fn function 
+---@param fn function what is run
 ---@param ... any its arguments
 ---@return any # its results
 function asyncio.testing.run(fn, ...) end

@@ -13,7 +13,7 @@ end
 
 --- Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.
 -- @function testing.run
--- @tparam function fn
+-- @tparam function fn what is run
 -- @param[opt] ... its arguments
 -- @return its results
 -- @waits no
