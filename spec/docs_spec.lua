@@ -62,10 +62,12 @@ end
 
 -- ---- output
 
--- Lua calls a library function by either of the module's two names, as it finds it first.
+-- Lua calls a library function by either of the module's two names, as it finds it first; and what
+-- a traceback says of a C function is not the same in all versions.
 local function normalise(text)
   return (text:gsub("/tmp/lua_%w+", "program.lua"):gsub("0x%x+", "0x..."):gsub("\t", " ")
     :gsub("[ ]+\n", "\n"):gsub("asyncio%.core%.", "asyncio.")
+    :gsub("%[C%]: in [^\n]*", "[C]: in ...")
     :gsub("%f[^\n\0][^%s]*lua[%d.]*: ", "lua: "))
 end
 
@@ -85,6 +87,9 @@ local function check_run(block, result)
   else
     assert.equal(how == "fails" and 1 or 0, result.status, result.out .. result.err)
   end
+  if how == "fails" and (os.getenv("SPEC_LUA") or ""):find("testhost", 1, true) then
+    return -- another program than lua reports errors in its own way
+  end
   check_output(block.output, result.out .. (how == "fails" and result.err or ""))
   if not how then
     assert.equal("", result.err)
@@ -95,7 +100,7 @@ local function run(block)
   local env
   if block.info == "lua interrupted" then
     env = ("env --default-signal=INT timeout --foreground --preserve-status -s INT %g"):format(
-      helper.SLOW)
+      math.min(helper.SLOW, 5))
   end
   for attempt = 1, ATTEMPTS do
     local result = helper.run_script(block.code, {env = env})
