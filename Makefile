@@ -68,7 +68,7 @@ SPECS = $(TREE) SPEC_C='$(C_TESTS)' $(SPEC_ENV) $(LUA) spec/run.lua
 AGAIN = $(MAKE) --no-print-directory
 
 .PHONY: all help deps deps-dev demo test check ctests asan tsan gc oom valgrind lint format docs \
-  types parts bench oracle env onefile install rock clean FORCE
+  types parts bench bench-more guard guard-update oracle env onefile install rock clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(B)/asyncio/core.so $(B)/libasyncio.a ## build the module and, for static hosts, the library
@@ -147,8 +147,23 @@ parts: ## src/lua_parts.h from lua/asyncio/*.lua, and the rockspec's list of C f
 	@$(LUA) tools/gen_lua_parts.lua
 	@$(LUA) tools/check_rockspec.lua --write
 
-bench: all ## run bench/run.lua
-	@$(TREE) $(LUA) bench/run.lua
+# What bench/ runs: C programs with libuv alone, and the clocks of the Lua programs.
+BENCH = $(addprefix $(B)/bench/,echo_load echo_uv loop_uv sleepers_uv benchutil_c.so)
+BENCH_ENV = LUA_PATH='$(TREE_PATH);$(CURDIR)/bench/lib/?.lua;;' BENCH_BUILD='$(CURDIR)/$(B)/bench' \
+  LUA_CPATH='$(CURDIR)/$(B)/?.so;$(CURDIR)/$(B)/bench/?.so;;'
+bench: all $(BENCH) ## compare with coroutines, libuv in C and installed peers, under two minutes
+	@$(BENCH_ENV) $(LUA) bench/run.lua
+
+bench-more: all $(BENCH) $(B)/bench/allocations ## allocations, combinators, growth: minutes
+	@$(BENCH_ENV) $(B)/bench/allocations
+	@$(BENCH_ENV) $(LUA) bench/combinators.lua
+	@$(BENCH_ENV) $(LUA) bench/growth.lua
+
+guard: all ## instructions of ten operations under callgrind, compared with the record
+	@$(BENCH_ENV) $(LUA) bench/guard.lua
+
+guard-update: all ## write the record anew: a deliberate change of speed
+	@$(BENCH_ENV) $(LUA) bench/guard.lua --update
 
 oracle: all ## random programs against CPython's asyncio; SEEDS=1..200 PROFILE=all
 	@$(TREE) python3 spec/oracle/compare.py --seeds $(SEEDS) --profile $(PROFILE) --lua '$(LUA)'
@@ -188,6 +203,18 @@ $(B)/asyncio/core.so: $(OBJ)
 
 $(B)/libasyncio.a: $(OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/bench/%.so: bench/%.c $(B)/flags
+	@mkdir -p $(B)/bench
+	$(CC) $(ASY_CFLAGS) -Ibench $(SHARED) -o $@ $<
+
+$(B)/bench/allocations: bench/allocations.c $(B)/libasyncio.a $(B)/flags
+	@mkdir -p $(B)/bench
+	$(CC) $(ASY_CFLAGS) -MMD -MP -o $@ $< $(HOST_LINK)
+
+$(B)/bench/%: bench/%.c bench/benchutil.h $(B)/flags
+	@mkdir -p $(B)/bench
+	$(CC) -std=gnu99 $(CFLAGS) -Wall -Wextra $(UV_CFLAGS) -o $@ $< $(UV_LIBS)
 
 ctests: $(C_TESTS)
 $(B)/c/%: spec/c/%.c $(B)/libasyncio.a $(B)/flags

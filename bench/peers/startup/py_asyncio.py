@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+import asyncio
+
+
+async def main():
+    pass
+
+asyncio.run(main())
