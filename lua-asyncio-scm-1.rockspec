@@ -59,6 +59,7 @@ build = {
         "src/resource.c",
         "src/runner.c",
         "src/scope.c",
+        "src/script.c",
         "src/semaphore.c",
         "src/server.c",
         "src/socket.c",

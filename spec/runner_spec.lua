@@ -67,7 +67,7 @@ describe("asyncio.run", function()
       local future = loop:create_future()
       assert.error_matches(function() asyncio.run(future) end, "different event loop")
       loop:close()
-      assert.error_matches(function() asyncio.run() end, "value expected")
+      assert.error_matches(function() asyncio.run() end, "awaitable.*expected, got no value")
       assert.error_matches(function() asyncio.run(5) end, "awaitable.*expected, got number")
       assert.error_matches(function() asyncio.run(asyncio.async(print)(), 1) end,
         "only a function takes arguments")

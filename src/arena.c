@@ -45,6 +45,7 @@ int asy_arena_prepare(asy_Loop *loop) {
   arena_Arena *arena = asy_malloc(sizeof *arena); /* untouched pages of it cost nothing */
   if (!arena) return UV_ENOMEM;
   asy_list_init(&arena->lent);
+  arena->full = loop->polls - 1;
   arena->used = 0;
   arena->closer.close = arena_close;
   asy_list_prepend(&loop->resources, &arena->closer.link);

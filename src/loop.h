@@ -54,17 +54,6 @@ ASY_FUNC bool asy_loop_poll(asy_Loop *loop, double budget);
 /* Close: pending tasks are closed, handles released. [-0, +0, v] */
 ASY_FUNC void asy_loop_close(lua_State *L, asy_Loop *loop);
 
-/* Push the results of the future at index `fut`, which is done, or raise its error; an error that
- * nothing can catch shows the task's stack on stderr first. [-0, +n, v] */
-ASY_FUNC int asy_loop_results(lua_State *L, int fut);
-
-/* Run the loop until the awaitable at index `aw` is done (what lies above it are arguments); pushes
- * its results or raises. The future lies at `aw` then. [-?, +n, v] */
-ASY_FUNC int asy_loop_run_until_complete(lua_State *L, asy_Loop *loop, int aw);
-
-/* Every room has added its methods: give Loop its fields. [-0, +0, m] */
-ASY_FUNC void asy_loop_seal(lua_State *L, asy_State *S);
-
 ASY_FUNC void asy_loop_open(lua_State *L, asy_State *S);
 
 #endif

@@ -16,7 +16,11 @@ static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
   if (!other || asy_flow_is_closed(other)) return UV_EPIPE;
   while (other->reading && sent < n) {
     size_t piece = n - sent < MEMORY_PIECE ? n - sent : MEMORY_PIECE;
-    if (asy_flow_feed(other, data + sent, piece)) return sent ? (int)sent : UV_ENOMEM;
+    if (asy_flow_feed(other, data + sent, piece)) {
+      if (sent == 0) return UV_ENOMEM;
+      asy_flow_feed_end(other, UV_ECONNRESET); /* half of it has arrived: the connection breaks */
+      return UV_ENOBUFS;
+    }
     sent += piece;
   }
   return sent ? (int)sent : UV_EAGAIN;

@@ -456,8 +456,8 @@ Whether the stream has ended and everything has been read.
 @treturn boolean
 @waits no
 @raise argument error
-@usage local a, b = asyncio.testing.stream_pair(); b:close(); assert(not a:at_eof() and a:read() ==
-nil and a:at_eof())
+@usage local a, b = asyncio.testing.stream_pair(); b:close(); assert(a:read() == nil and
+a:at_eof())
 @see asyncio-stream.html#asyncio.StreamReader.at_eof
 */
 static int reader_at_eof(lua_State *L) {

@@ -192,7 +192,7 @@ static int runner_run_function(lua_State *L) {
   bool ok = runner_drive(L, 1, 2); /* loop, future, [error] */
   bool closed = runner_shutdown(L, 1);
   asy_loop_set_current(L, S, 0);
-  return ok && closed ? asy_loop_results(L, 2) : lua_error(L);
+  return ok && closed ? asy_script_results(L, 2) : lua_error(L);
 }
 
 /* ---- Runner */
@@ -274,7 +274,7 @@ static int runner_run(lua_State *L) {
   lua_insert(L, 2);
   runner_prepare(L, S, loop, 3);
   asy_loop_set_current(L, S, 2);
-  return runner_drive(L, 2, 3) ? asy_loop_results(L, 3) : lua_error(L);
+  return runner_drive(L, 2, 3) ? asy_script_results(L, 3) : lua_error(L);
 }
 
 /***

@@ -3,7 +3,7 @@
 #ifndef ASY_RUNNER_H
 #define ASY_RUNNER_H
 
-#include "loop.h"
+#include "script.h"
 
 ASY_FUNC void asy_runner_open(lua_State *L, asy_State *S);
 

@@ -15,6 +15,7 @@
 #include "resource.h"
 #include "runner.h"
 #include "scope.h"
+#include "script.h"
 #include "server.h"
 #include "stream.h"
 #include "wrap.h"
@@ -41,6 +42,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_task_open(L, S);
   asy_wrap_open(L, S);
   asy_loop_open(L, S);
+  asy_script_open(L, S);
   asy_runner_open(L, S);
   asy_gather_open(L, S);
   asy_scope_open(L, S);
@@ -50,7 +52,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_addr_open(L, S);
   asy_stream_open(L, S);
   asy_server_open(L, S);
-  asy_loop_seal(L, S);
+  asy_script_seal(L, S);
   asy_parts_open(L, S);
 }
 

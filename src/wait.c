@@ -506,6 +506,11 @@ static void wait_push_culprit_name(lua_State *L, const char *name, const lua_Deb
     lua_pushfstring(L, "a C function (%s)", ar->name ? ar->name : "?");
 }
 
+/* Is the frame that of a finalizer which the collector called? */
+static bool wait_is_finalizer(const lua_Debug *ar) {
+  return strcmp(ar->namewhat, "metamethod") == 0 && strcmp(ar->name, "__gc") == 0;
+}
+
 /* Push the description of what forbids a wait in thread co: the nearest function that cannot be
  * suspended. */
 static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
@@ -514,7 +519,7 @@ static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
   for (int level = 0; wait_push_function(L, co, level, &ar); level++, lua_settop(L, top)) {
     if (strcmp(ar.namewhat, "hook") == 0) {
       lua_pushliteral(L, "a debug hook");
-    } else if (*ar.namewhat && ar.name && strcmp(ar.name, "__gc") == 0) {
+    } else if (wait_is_finalizer(&ar)) {
       lua_pushliteral(L, "a finalizer (__gc)");
     } else if (level == handler) {
       break;
@@ -533,11 +538,11 @@ static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
   lua_pushliteral(L, "a message handler (xpcall)");
 }
 
-static bool wait_is_finalizer(lua_State *L) {
+bool asy_wait_in_finalizer(lua_State *L) {
   lua_Debug ar;
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "n", &ar);
-    if (ar.name && strcmp(ar.name, "__gc") == 0) return true;
+    if (wait_is_finalizer(&ar)) return true;
   }
   return false;
 }
@@ -546,7 +551,7 @@ int asy_wait_outside(lua_State *L, asy_State *S) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (S->forbidden) return luaL_error(L, "cannot wait %s", S->forbidden);
   if (!S->waiter) {
-    if (!S->running && !wait_is_finalizer(L)) return S->toplevel(L);
+    if (!S->running && !asy_wait_in_finalizer(L)) return S->toplevel(L);
     if (!S->running) return luaL_error(L, "cannot wait inside a finalizer (__gc)");
     return luaL_error(
         L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "

@@ -145,6 +145,9 @@ static inline asy_Wait *asy_wait_begin(lua_State *L, asy_State *S) {
  * here. [-all, +n, v] */
 ASY_FUNC int asy_wait_outside(lua_State *L, asy_State *S);
 
+/* Is a finalizer (__gc) being run on this thread? [-0, +0, -] */
+ASY_FUNC bool asy_wait_in_finalizer(lua_State *L);
+
 /* Suspend the task until it is woken or cancelled, then go on in k. The caller has linked the
  * record. Call as `return asy_wait_park(...)`. L is the thread of asy_wait_begin. `on`: if it is a
  * userdata on the caller's stack, it is kept alive for the time of the wait, even if the user

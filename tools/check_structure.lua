@@ -25,7 +25,7 @@ local LAYERS <const> = {
   { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
   { name = "leaves",
     rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
-  { name = "roof", rooms = { "lua_parts", "parts", "runner", "state", "asyncio" }, ordered = true },
+  { name = "roof", rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" }, ordered = true },
 }
 
 local ALSO <const> = {
@@ -48,6 +48,7 @@ local WORDS <const> = {
   handle = { sleep = true, ring = true, loop = true }, -- a Loop's methods stand with what they make
   future = { failure = true, loop = true },
   task = { loop = true },
+  script = { loop = true },
   wrap = { patch = true },
 }
 

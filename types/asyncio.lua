@@ -425,71 +425,6 @@ function Condition:notify_all() end
 ---@return asyncio.Condition # a condition
 function asyncio.Condition(lock) end
 
----The loop that is running.
----@return asyncio.Loop # 
-function asyncio.get_running_loop() end
-
----The running loop, else the current one; if there is none, one is made and set.
----@return asyncio.Loop # 
-function asyncio.get_event_loop() end
-
----Make a loop. It is not the current one unless `set_event_loop` makes it so.
----@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
----@return asyncio.Loop # 
-function asyncio.new_event_loop(opts) end
-
----Make a loop the current one, which waits at top level run and `get_event_loop` returns.
----@param loop asyncio.Loop? nil: there is none
-function asyncio.set_event_loop(loop) end
-
----Make a task of an awaitable, unless it is a Future or Task already.
----@param aw any the awaitable
----@return asyncio.Future # the same, or a new Task of the running loop, else of the current one
-function asyncio.ensure_future(aw) end
-
----Run the loop until an awaitable is done.
----@param aw any a future, task, coroutine object, function ...
----@param ... any arguments, if it is a function
----@return any # its results
-function Loop:run_until_complete(aw, ...) end
-
----Run the loop until `stop` is called.
-function Loop:run_forever() end
-
----End run_forever, or run_until_complete, after the current turn.
-function Loop:stop() end
-
----Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables run), handles released.
-function Loop:close() end
-
----Is the loop running?
----@return boolean # 
-function Loop:is_running() end
-
----Is the loop closed?
----@return boolean # 
-function Loop:is_closed() end
-
----Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
----@param f function? called as f(loop, context); context has message, exception, traceback, and task, future or handle; nil: the default, which writes to stderr
-function Loop:set_exception_handler(f) end
-
----The function of set_exception_handler.
----@return function? # nil for the default
-function Loop:get_exception_handler() end
-
----Call the exception handler.
----@param context table with `message` and whatever else is known
-function Loop:call_exception_handler(context) end
-
----Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they were created.
----@param on boolean whether it is on
-function Loop:set_debug(on) end
-
----Is debug mode on?
----@return boolean # 
-function Loop:get_debug() end
-
 ---Make two Streams that are connected to each other in memory, without sockets. They need a loop, but no time: with a virtual clock (`asyncio.testing.run`) a test of a protocol is exact.
 ---@param opts? table limit (integer, bytes: of each side's input, 65536)
 ---@return asyncio.Stream # one end
@@ -785,6 +720,71 @@ function TaskGroup:create_task(aw, ...) end
 ---@param f? function called with the group; when it has returned, the tasks are awaited
 ---@return any # a TaskGroup with :create_task(aw, ...); or what the function returns
 function asyncio.TaskGroup(f) end
+
+---The loop that is running.
+---@return asyncio.Loop # 
+function asyncio.get_running_loop() end
+
+---The running loop, else the current one; if there is none, one is made and set.
+---@return asyncio.Loop # 
+function asyncio.get_event_loop() end
+
+---Make a loop. It is not the current one unless `set_event_loop` makes it so.
+---@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
+---@return asyncio.Loop # 
+function asyncio.new_event_loop(opts) end
+
+---Make a loop the current one, which waits at top level run and `get_event_loop` returns.
+---@param loop asyncio.Loop? nil: there is none
+function asyncio.set_event_loop(loop) end
+
+---Make a task of an awaitable, unless it is a Future or Task already.
+---@param aw any the awaitable
+---@return asyncio.Future # the same, or a new Task of the running loop, else of the current one
+function asyncio.ensure_future(aw) end
+
+---Run the loop until an awaitable is done.
+---@param aw any a future, task, coroutine object, function ...
+---@param ... any arguments, if it is a function
+---@return any # its results
+function Loop:run_until_complete(aw, ...) end
+
+---Run the loop until `stop` is called.
+function Loop:run_forever() end
+
+---End run_forever, or run_until_complete, after the current turn.
+function Loop:stop() end
+
+---Close the loop: pending tasks are closed in the order of creation (their to-be-closed variables run), handles released.
+function Loop:close() end
+
+---Is the loop running?
+---@return boolean # 
+function Loop:is_running() end
+
+---Is the loop closed?
+---@return boolean # 
+function Loop:is_closed() end
+
+---Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
+---@param f function? called as f(loop, context); context has message, exception, traceback, and task, future or handle; nil: the default, which writes to stderr
+function Loop:set_exception_handler(f) end
+
+---The function of set_exception_handler.
+---@return function? # nil for the default
+function Loop:get_exception_handler() end
+
+---Call the exception handler.
+---@param context table with `message` and whatever else is known
+function Loop:call_exception_handler(context) end
+
+---Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they were created.
+---@param on boolean whether it is on
+function Loop:set_debug(on) end
+
+---Is debug mode on?
+---@return boolean # 
+function Loop:get_debug() end
 
 ---Take a permit: wait until one is free and all who came before have theirs. The semaphore is returned, and its `__close` gives the permit back: `local _ <close> = sem:acquire()` holds it to the end of the block.
 ---
