@@ -56,6 +56,7 @@ build = {
         "src/pin.c",
         "src/queue.c",
         "src/reader.c",
+        "src/redeliver.c",
         "src/resource.c",
         "src/runner.c",
         "src/scope.c",

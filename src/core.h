@@ -120,32 +120,38 @@ typedef enum asy_Slot {
   ASY_SLOT_COUNT = ASY_SLOT_RUNNER
 } asy_Slot;
 
-/* One per Lua state. */
+/* One per Lua state. Who sets a field stands at the end of its comment. */
 struct asy_State {
   lua_State *main;  /* the state's main thread; core.c */
   lua_State *shelf; /* a thread that never runs: its stack holds the values of asy_Slot; core.c */
-  const void *types[ASY_SLOT_COUNT +
-                    1]; /* lua_topointer of each metatable, NULL for other slots; asy_type_new */
+
+  /* lua_topointer of each metatable, NULL for the other slots; asy_type_new */
+  const void *types[ASY_SLOT_COUNT + 1];
+
   asy_Loop *running;    /* the loop that is being driven now, or NULL; loop.c */
-  asy_Loop *current;    /* the loop of set_event_loop (also in ASY_SLOT_LOOP), or NULL; loop.c */
+  asy_Loop *current;    /* the loop of set_event_loop (see ASY_SLOT_LOOP), or NULL; loop.c */
+  asy_Loop *callback;   /* whose callback is being executed (its ASY_LOOP_CALLBACK); handle.c */
   asy_Wait *waiter;     /* the wait record of the task that is being executed, or NULL; wait.c */
   lua_State *innermost; /* the one thread in which that task may wait now, or NULL; wait.c */
-  lua_State *blocked;   /* innermost is NULL: the thread that entered a coroutine where it may not
-                           wait itself; wait.c */
-  asy_Loop *callback; /* the loop of the callback that is being executed (in its ASY_LOOP_CALLBACK),
-                         or NULL; handle.c */
-  const char
-      *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL; task.c, core.c */
-  int (*toplevel)(
-      lua_State *L); /* runs the calling C function in a task of the current loop; set by loop.c */
-  bool (*cancel_task)(lua_State *L, asy_Future *task,
-                      int msg); /* asy_task_cancel, for future.c; set by task.c */
-  lua_CFunction base; /* the function at the bottom of every task's thread; set by task.c */
-  void (*stepped)(lua_State *L, asy_Wait *w, int how); /* after a step (asy_Step); set by task.c */
+
+  /* innermost is NULL: the thread that entered a coroutine where it may not wait itself; wait.c */
+  lua_State *blocked;
+
+  const char *forbidden; /* why nothing may wait now ("while its loop closes"), or NULL */
+
+  /* What lower rooms call in higher ones. */
+  int (*toplevel)(lua_State *L); /* runs the calling C function in a task; script.c */
+  bool (*cancel_task)(lua_State *L, asy_Future *task, int msg); /* asy_task_cancel; task.c */
+  void (*stepped)(lua_State *L, asy_Wait *w, int how);          /* after an asy_Step; task.c */
+  bool (*overdue)(lua_State *L, asy_Wait *w); /* it has parked `limit` times; redeliver.c */
+  lua_CFunction base; /* the function at the bottom of every task's thread; task.c */
+
+  /* C functions that call another one protected (pcall ...): see asy_add_protector */
   struct {
     lua_CFunction f;
     int place;
-  } protectors[8];     /* C functions that call protected (pcall ...); wait.c */
+  } protectors[8];
+
   uint64_t tasks_made; /* numbers the default names, Task-1 ...; task.c */
   bool closing;        /* lua_close has begun: no new loops; core.c */
 };

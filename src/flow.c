@@ -44,6 +44,7 @@ static void flow_read_stop(asy_Stream *s);
 static void flow_drop_output(asy_Stream *s, asy_Link *from, int status);
 
 static void flow_free(asy_Stream *s) {
+  asy_list_remove(&s->served.link); /* of use only if __gc was called by hand: it is pinned else */
   asy_input_take(&s->input, s->input.buffer.count);
   asy_free(s);
 }
@@ -56,6 +57,7 @@ static void flow_on_close(uv_handle_t *handle) {
 /* The loop closes, perhaps because the Lua state does: nobody is woken. */
 static void flow_on_loop_close(asy_Closer *closer) {
   asy_Stream *s = ASY_CONTAINER(closer, asy_Stream, res.closer);
+  asy_list_remove(&s->served.link);
   flow_forget_all(&s->readers);
   flow_forget_all(&s->settling);
   for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
@@ -74,6 +76,7 @@ static asy_Stream *flow_create(asy_Loop *loop) {
   asy_list_init(&s->settling);
   asy_list_init(&s->output);
   asy_list_init(&s->member);
+  asy_ready_init(&s->served, NULL);
   s->limit = ASY_FLOW_LIMIT;
   s->fd = ASY_SYS_NO_SOCKET;
   return s;
@@ -547,7 +550,7 @@ typedef struct flow_Box {
 } flow_Box;
 
 void asy_flow_box(lua_State *L, asy_State *S) {
-  asy_type_create(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), 0);
+  asy_type_create(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), ASY_FLOW_TASK);
 }
 
 void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {

@@ -71,9 +71,10 @@ struct asy_Stream {
   asy_List output;    /* asy_Chunk.link; the first is with libuv */
   asy_Link member;    /* in group->members, or in asy_Listener.accepted */
   asy_FlowSet *group; /* or NULL */
-  size_t limit;       /* of the input, in bytes; see asy_flow_take */
-  size_t need;        /* bytes that the first of `readers` waits for */
-  size_t queued;      /* bytes in the output */
+  asy_Ready served; /* among the callbacks of the task that a server has started for it; server.c */
+  size_t limit;     /* of the input, in bytes; see asy_flow_take */
+  size_t need;      /* bytes that the first of `readers` waits for */
+  size_t queued;    /* bytes in the output */
   asy_Address peer;
   uv_os_sock_t fd; /* valid until the state is CLOSED */
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
@@ -197,6 +198,9 @@ ASY_FUNC void asy_flow_drop(asy_Chunk *chunk);
 ASY_FUNC int asy_flow_end(asy_Stream *s);
 
 /* ---- the Lua object */
+
+/* User value of a Stream: the task that a server has started for it, while that runs. */
+#define ASY_FLOW_TASK 1
 
 /* Push a Stream without a record: memory first, then asy_flow_fill. [-0, +1, m] */
 ASY_FUNC void asy_flow_box(lua_State *L, asy_State *S);

@@ -261,6 +261,7 @@ static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
   if (loop->hosted) luaL_error(L, "the host runs this event loop");
   if (S->running == loop) luaL_error(L, "this event loop is already running");
   if (S->running) luaL_error(L, "cannot run the event loop while another loop is running");
+  if (asy_wait_in_finalizer(L)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   S->running = loop;
   memset(watch, 0, sizeof *watch);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* runner.c - asyncio.run and Runner: a loop of its own for a main task, and an orderly end.
  *
- * The end: every task that is left is cancelled and runs on until it is done. Lua's pcall catches a
- * cancellation as easily as any error, so a task that swallowed it and waits again gets it again, a
- * turn later; after 100 times it is reported, abandoned and closed. A wait in a __close handler
- * while the error is still on its way is cleanup: it is left alone. */
+ * The end: every task that is left is cancelled and runs on until it is done; one that swallows its
+ * cancellation gets it again (redeliver.c). */
 #include "runner.h"
 
 #include <string.h>
 
 #include "error.h"
-
-#define RUNNER_DELIVERIES 100
+#include "redeliver.h"
 
 typedef struct Runner {
   asy_Loop *loop; /* NULL before the first use, and after close */
@@ -22,50 +19,6 @@ enum { RUNNER_LOOP = 1, RUNNER_FACTORY };
 
 /* ---- shutting down */
 
-/* It has waited again since its last cancellation, and no error is on its way in it. It need not be
- * suspended for long: `while true do pcall(asyncio.sleep, 0) end` is always woken already. */
-static bool runner_swallowed(const asy_Task *task) {
-  const asy_Wait *w = &task->wait;
-  if (w->state == ASY_WAIT_NONE || w->state == ASY_WAIT_CANCELLED || w->must_cancel) return false;
-  return w->parks != task->cancelled_at && !asy_wait_unwinds(w);
-}
-
-/* Push the stack of the task at idx as text. */
-static void runner_push_stack(lua_State *L, int idx) {
-  lua_getfield(L, idx, "traceback");
-  lua_pushvalue(L, idx);
-  lua_call(L, 1, 1);
-}
-
-/* [1] = task: remember where the last cancellation is raised, for the report. */
-static int runner_note_place(lua_State *L) {
-  runner_push_stack(L, 1);
-  asy_extra_set(L, asy_state_from_registry(L), 1, "swallowed");
-  return 0;
-}
-
-/* [1] = task: report that it ignores its cancellation. */
-static int runner_report(lua_State *L) {
-  asy_Task *task = lua_touserdata(L, 1);
-  lua_pushnil(L);
-  runner_push_stack(L, 1);
-  asy_extra_get(L, task->fut.loop->S, 1, "swallowed");
-  lua_pushfstring(L, "%s\nits last cancellation was raised here:\n%s", luaL_tolstring(L, 3, NULL),
-                  luaL_tolstring(L, 4, NULL));
-  lua_replace(L, 3);
-  lua_settop(L, 3);
-  asy_error_report(L, task->fut.loop,
-                   "task swallowed its cancellation 100 times and still waits; it is abandoned",
-                   "task", 1);
-  return 0;
-}
-
-static void runner_call(lua_State *L, asy_Task *task, lua_CFunction f) {
-  lua_pushcfunction(L, f);
-  asy_task_push(L, task);
-  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
-}
-
 /* Between two turns of the shutdown: deliver again where it was swallowed; stop when everybody is
  * done. */
 static void runner_after_turn(lua_State *L, asy_Loop *loop) {
@@ -75,16 +28,10 @@ static void runner_after_turn(lua_State *L, asy_Loop *loop) {
     asy_Task *task = ASY_CONTAINER(link, asy_Task, all);
     next = asy_list_next(&loop->tasks, link);
     if (!task->doomed) continue;
-    if (runner_swallowed(task)) {
-      if (task->deliveries >= RUNNER_DELIVERIES) {
-        runner_call(L, task, runner_report);
-        asy_task_close(L, task);
-        next = asy_list_first(&loop->tasks); /* its __close handlers may have done anything */
-        pending = false;
-        continue;
-      }
-      if (++task->deliveries == RUNNER_DELIVERIES) runner_call(L, task, runner_note_place);
-      asy_task_cancel(L, task, 0);
+    if (asy_redeliver_is_due(task) && !asy_redeliver(L, task)) {
+      next = asy_list_first(&loop->tasks); /* its __close handlers may have done anything */
+      pending = false;
+      continue;
     }
     pending = true;
   }

@@ -21,6 +21,7 @@
 #include "coro.h"
 #include "error.h"
 #include "loop.h"
+#include "redeliver.h"
 
 static int scope_check_end(lua_State *L, int count) {
   luaL_argcheck(L, lua_gettop(L) <= count, count + 1, "no value expected");
@@ -429,8 +430,12 @@ static void group_push_task(lua_State *L, int idx, asy_Member *m) {
 /* Cancel all children, in the order of their creation. */
 static void group_abort(lua_State *L, asy_Group *g) {
   g->aborting = true;
-  for (asy_Link *link = asy_list_first(&g->members); link; link = asy_list_next(&g->members, link))
-    asy_task_cancel(L, ASY_CONTAINER(link, asy_Member, link)->task, 0);
+  for (asy_Link *link = asy_list_first(&g->members); link;
+       link = asy_list_next(&g->members, link)) {
+    asy_Task *task = ASY_CONTAINER(link, asy_Member, link)->task;
+    asy_task_cancel(L, task, 0);
+    asy_redeliver_watch(task);
+  }
 }
 
 /* A child has failed. The group is at idx. */

@@ -20,7 +20,7 @@
 
 enum {
   SERVER_LOOP = 1, /* user values: the Loop */
-  SERVER_SERVE,    /* the function of the tasks: server_serve with the handler as its upvalue */
+  SERVER_HANDLE,   /* the handler */
   SERVER_SOCKETS,  /* list of Streams */
   SERVER_UVS = SERVER_SOCKETS
 };
@@ -56,53 +56,58 @@ static void server_on_empty(asy_FlowSet *group) {
 
 /* ---- a connection */
 
-/* Is the error on top that of a wait whose stream was closed? After close_clients, or a close() by
+/* [1] = stream, [2] = its task, which has failed, [3] = was the stream closed before? Report it,
+ * unless it is the error of a wait whose stream was closed: after close_clients, or a close() by
  * somebody else, that is how a handler ends. */
-static bool server_is_closed_error(lua_State *L, asy_State *S) {
-  if (!asy_error_is(L, S, -1, ASY_OS_ERROR)) return false;
-  lua_getfield(L, -1, "errno");
-  bool same = lua_tointeger(L, -1) == -(lua_Integer)UV_ECANCELED;
-  lua_pop(L, 1);
-  return same;
-}
-
-static int server_k_serve(lua_State *L, int status, lua_KContext ctx) {
-  (void)ctx;
-  if (status == LUA_OK || status == LUA_YIELD) return 0;
-  asy_State *S = asy_state(L);
-  asy_Stream *s = asy_flow_check(L, S, 1);
-  bool was_closed = asy_flow_is_closed(s);
-  asy_flow_close(s);
-  bool passes =
-      asy_error_is(L, S, -1, ASY_CANCELLED_ERROR) || asy_error_is(L, S, -1, ASY_KEYBOARD_INTERRUPT);
-  if (passes || !S->waiter) return lua_error(L);
-  if (was_closed && server_is_closed_error(L, S)) return 0;
-  asy_wait_push_slot(L, S->waiter, ASY_BASE_TRACEBACK);
-  asy_error_report(L, S->waiter->loop, "unhandled error in the handler of a connection", "stream",
-                   1);
-  lua_pushnil(L);
-  asy_wait_set_slot(L, S->waiter, ASY_BASE_TRACEBACK);
+static int server_report(lua_State *L) {
+  asy_Future *fut = lua_touserdata(L, 2);
+  asy_State *S = fut->loop->S;
+  bool was_closed = lua_toboolean(L, 3);
+  asy_future_push_error(L, 2, fut);
+  if (asy_error_is(L, S, 4, ASY_KEYBOARD_INTERRUPT)) return 0; /* whoever runs the loop raises it */
+  if (was_closed && asy_error_is(L, S, 4, ASY_OS_ERROR)) {
+    lua_getfield(L, 4, "errno");
+    if (lua_tointeger(L, -1) == -(lua_Integer)UV_ECANCELED) return 0;
+    lua_pop(L, 1);
+  }
+  asy_future_push_traceback(L, 2, fut);
+  asy_error_report(L, fut->loop, "unhandled error in the handler of a connection", "stream", 1);
   return 0;
 }
 
-/* The task of a connection: calls the handler; closes the connection if that fails. [1] = stream */
-static int server_serve(lua_State *L) {
-  asy_wait_push_slot(L, asy_state(L)->waiter, ASY_BASE_HANDLER); /* it keeps the traceback */
-  lua_pushvalue(L, lua_upvalueindex(2));
-  lua_pushvalue(L, 1);
-  lua_pushvalue(L, 1);
-  return server_k_serve(L, lua_pcallk(L, 2, 0, 2, 0, server_k_serve), 0);
+/* A handler has ended. While it ran its stream was pinned, with the task as its user value. */
+static void server_task_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  asy_Stream *s = ASY_CONTAINER(entry, asy_Stream, served);
+  bool was_closed = asy_flow_is_closed(s);
+  lua_pushcfunction(L, server_report);
+  asy_resource_push_pinned(L, loop, s);
+  lua_getiuservalue(L, -1, ASY_FLOW_TASK);
+  lua_pushnil(L);
+  lua_setiuservalue(L, -3, ASY_FLOW_TASK);
+  asy_resource_unpin(L, loop, s);
+  asy_Future *fut = lua_touserdata(L, -1);
+  if (fut->state != ASY_FINISHED) asy_flow_close(s);
+  if (fut->state == ASY_FAILED) {
+    lua_pushboolean(L, was_closed);
+    asy_error_call(L, loop, 3, "error in the handler of a connection", NULL, 0);
+  } else {
+    lua_pop(L, 3);
+  }
 }
 
 /* Start the task of the connection on top, which is popped. [1] = server */
-static void server_start_task(lua_State *L, server_Server *server) {
-  lua_getiuservalue(L, 1, SERVER_SERVE);
-  lua_insert(L, -2);
-  asy_Task *task = asy_task_new(L, server->loop, 1);
-  lua_getiuservalue(L, 1, SERVER_SERVE);
-  lua_getupvalue(L, -1, 2);
-  asy_wait_set_slot(L, &task->wait, ASY_BASE_NAMED); /* reports show the handler */
-  lua_pop(L, 2);
+static void server_start_task(lua_State *L, server_Server *server, asy_Stream *s) {
+  int stream = lua_gettop(L);
+  lua_pushvalue(L, stream);
+  asy_resource_pin(L, server->loop, s);
+  lua_getiuservalue(L, 1, SERVER_HANDLE);
+  lua_pushvalue(L, stream);
+  lua_pushvalue(L, stream);
+  asy_Task *task = asy_task_new(L, server->loop, 2);
+  lua_setiuservalue(L, stream, ASY_FLOW_TASK);
+  s->served.run = server_task_done;
+  asy_future_add(&task->fut, &s->served);
+  lua_settop(L, stream - 1);
 }
 
 /* Push the list of sockets; the index of the server is given. Returns how many there are. */
@@ -137,7 +142,7 @@ static int server_hand_out(lua_State *L) {
            !asy_list_is_empty(&listener->uv.listener.accepted)) {
       server->handing = asy_socket_push_accepted(L, server->loop->S, listener);
       server_join(server, server->handing);
-      server_start_task(L, server);
+      server_start_task(L, server, server->handing);
       server->handing = NULL;
     }
   }
@@ -211,7 +216,10 @@ static void server_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
     lua_pushcfunction(L, server_hand_out);
     lua_pushvalue(L, -2);
     bool ok = asy_error_call(L, loop, 1, "a server lost a connection", NULL, 0);
-    if (server->handing) asy_flow_abort(server->handing); /* no task was started for it */
+    if (server->handing) { /* no task was started for it */
+      asy_resource_unpin(L, loop, server->handing);
+      asy_flow_abort(server->handing);
+    }
     server->handing = NULL;
     if (!ok && server_has_more(L)) asy_ready_append(loop, entry);
     lua_pushcfunction(L, server_check_trouble);
@@ -674,10 +682,8 @@ static server_Server *server_new(lua_State *L, asy_State *S, asy_Loop *loop) {
   lua_setiuservalue(L, -2, SERVER_LOOP);
   lua_newtable(L);
   lua_setiuservalue(L, -2, SERVER_SOCKETS);
-  lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, SERVER_HANDLER);
-  lua_pushcclosure(L, server_serve, 2);
-  lua_setiuservalue(L, -2, SERVER_SERVE);
+  lua_setiuservalue(L, -2, SERVER_HANDLE);
   server->limit = (size_t)asy_option_integer(L, SERVER_OPTIONS, "limit",
                                              (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
   server->backlog =

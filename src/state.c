@@ -12,6 +12,7 @@
 #include "loop.h"
 #include "parts.h"
 #include "queue.h"
+#include "redeliver.h"
 #include "resource.h"
 #include "runner.h"
 #include "scope.h"
@@ -41,6 +42,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_coro_open(L, S);
   asy_task_open(L, S);
   asy_wrap_open(L, S);
+  asy_redeliver_open(L, S);
   asy_loop_open(L, S);
   asy_script_open(L, S);
   asy_runner_open(L, S);

@@ -371,7 +371,10 @@ void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   if (w->state == ASY_WAIT_PARKED)
     w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
   if (w->base || !w->must_cancel) how = wait_step(L, loop->S, w);
-  if (how == ASY_STEP_WAITS && !w->must_cancel) return;
+  if (how == ASY_STEP_WAITS) {
+    if (ASY_UNLIKELY(w->parks == w->limit) && !loop->S->overdue(L, w)) return; /* it is closed */
+    if (!w->must_cancel) return;
+  }
   loop->S->stepped(L, w, how);
 }
 

@@ -119,6 +119,7 @@ struct asy_Wait {
   lua_State *parked; /* the thread in which it waits: co, or an inner coroutine, which
                         ASY_WAIT_INNER keeps alive */
   void *base;        /* activation record of the base frame; NULL before the first step */
+  unsigned limit;    /* of parks: S->overdue is called when it is reached; redeliver.c */
   unsigned parks;    /* how often it has parked */
   int top;           /* of `parked` when it parked */
   int status; /* for the waker to tell the continuation something (0 or a libuv code); 0 after the

@@ -17,7 +17,7 @@ local LAYERS <const> = {
   { name = "errors", rooms = { "core", "pin", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
     rooms = { "sys", "ready", "timer", "wait", "context", "handle", "future", "coro", "task",
-      "interrupt", "deadlock", "loop" } },
+      "redeliver", "interrupt", "deadlock", "loop" } },
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
