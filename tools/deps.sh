@@ -29,6 +29,8 @@ probe() {
     need "command -v $LUA" lua5.4
     need "$(includes lua.h "${LUA_CFLAGS:-}")" liblua5.4-dev
     need "$(includes uv.h "${UV_CFLAGS:-}")" libuv1-dev
+    # Names of services (http): the specs look some up.
+    if command -v apt-get >/dev/null 2>&1; then need 'getent services http' netbase; fi
     # Debian's busted belongs to Debian's lua5.4; any other interpreter has spec/minibusted.lua.
     if [ "$LUA" = lua5.4 ]; then need "$LUA -e 'require \"busted.core\"'" lua-busted; fi
     ;;
