@@ -51,7 +51,9 @@ void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name,
   int mt = lua_gettop(L);
   lua_pushstring(L, name);
   lua_setfield(L, mt, "__name");
-  lua_newtable(L);
+  int count = 0;
+  while (methods[count].name) count++;
+  lua_createtable(L, 0, count ? count : 48); /* none: Loop, whose methods come from many rooms */
   lua_pushvalue(L, -1);
   lua_setfield(L, mt, "__index");
   core_register(L, S, mt, mt + 1, methods); /* may bring an __index function of its own */
