@@ -242,6 +242,28 @@ local function table_cells(prose)
   return table.concat(cells, "\n")
 end
 
+-- The rooms of the first table of docs/internals.md, and those of src/.
+local function listed_rooms(prose)
+  local rooms = {}
+  for line in prose:match("| layer.-\n\n"):gmatch("[^\n]+") do
+    for room in line:match("|([^|]*)|$"):gmatch("%l+") do
+      rooms[room] = true
+    end
+  end
+  rooms.rooms = nil -- the table's head
+  return rooms
+end
+
+local function existing_rooms()
+  local rooms = {}
+  local pipe <close> = assert(io.popen("ls './" .. root .. "src'"))
+  for name in pipe:lines() do
+    rooms[name:match("^(%l+)%.[ch]$") or ""] = true
+  end
+  rooms[""] = nil
+  return rooms
+end
+
 -- ---- the tests
 
 describe("documents", function()
@@ -278,6 +300,9 @@ describe("documents", function()
       assert.equal("", unknown_c_names(prose))
       if path == "docs/internals.md" or path == "docs/embedding.md" then
         assert.equal("", unknown_code_words(prose))
+      end
+      if path == "docs/internals.md" then
+        assert.same(existing_rooms(), listed_rooms(prose))
       end
     end)
 
