@@ -22,7 +22,7 @@ end
 return {
   {
     name = "call_soon",
-    covers = { "Loop:call_soon" },
+    covers = { "Loop:call_soon", "Loop:call_soon_threadsafe" },
     setup = counters,
     run = function(asyncio, loop, t)
       loop:call_soon(called, t, 1)
