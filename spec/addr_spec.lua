@@ -17,8 +17,10 @@ end
 
 describe("getaddrinfo", function()
   it_runs("answers numeric addresses at once", function(loop)
-    assert.same({ { family = "inet", type = "stream", host = "127.0.0.1", port = 80 } }, loop:getaddrinfo("127.0.0.1", 80))
-    assert.same({ { family = "inet6", type = "stream", host = "::1", port = 0 } }, loop:getaddrinfo("::1"))
+    assert.same({ { family = "inet", type = "stream", host = "127.0.0.1", port = 80 } },
+      loop:getaddrinfo("127.0.0.1", 80))
+    assert.same({ { family = "inet6", type = "stream", host = "::1", port = 0 } },
+      loop:getaddrinfo("::1"))
     assert.same({ { family = "inet", type = "dgram", host = "10.0.0.1", port = 53 } },
       loop:getaddrinfo("10.0.0.1", 53, { type = "dgram", family = "inet" }))
     local turns = 0
@@ -50,7 +52,8 @@ describe("getaddrinfo", function()
   end)
 
   it_runs("raises an OSError with the code of getaddrinfo", function(loop)
-    local err <const> = assert_code("^EAI_NONAME$", loop.getaddrinfo, loop, "localhost", 80, { numeric = true })
+    local err <const> = assert_code("^EAI_NONAME$", loop.getaddrinfo, loop, "localhost", 80,
+      { numeric = true })
     assert.matches("getaddrinfo localhost", tostring(err))
     assert.equal("getaddrinfo", err.op)
     assert.equal("localhost", err.address)
@@ -87,7 +90,8 @@ describe("getaddrinfo", function()
     asyncio.testing.run(function()
       local loop <const> = asyncio.get_running_loop()
       local before <const> = loop:time()
-      local list <const> = asyncio.wait_for(function() return loop:getaddrinfo("localhost", "http") end, 1)
+      local function lookup() return loop:getaddrinfo("localhost", "http") end
+      local list <const> = asyncio.wait_for(lookup, 1)
       assert.equal(80, list[1].port)
       assert.equal(before, loop:time())
     end)
@@ -132,7 +136,8 @@ describe("getnameinfo", function()
   it_runs("gives numbers when asked", function(loop)
     assert.same({ "127.0.0.1", "80" },
       { loop:getnameinfo({ "127.0.0.1", 80 }, { numeric_host = true, numeric_service = true }) })
-    assert.same({ "::1", "domain" }, { loop:getnameinfo({ "::1", 53 }, { numeric_host = true, dgram = true }) })
+    assert.same({ "::1", "domain" },
+      { loop:getnameinfo({ "::1", 53 }, { numeric_host = true, dgram = true }) })
   end)
 
   it_runs("is cancelled", function(loop)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Who holds what, and what happens to sockets in flight when their loop, or the Lua state, closes. Scripts that end in the
--- middle of things run in processes of their own; under ASan and valgrind these look for leaks and freed memory.
+-- Who holds what, and what happens to sockets in flight when their loop, or the Lua state, closes.
+-- Scripts that end in the middle of things run in processes of their own; under ASan and valgrind
+-- these look for leaks and freed memory.
 
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
@@ -159,7 +160,8 @@ describe("The loop is closed", function()
   it("while a stream closes in the background", function()
     local a, b
     asyncio.run(function()
-      local server <close> = asyncio.start_server(function(_, writer) b = writer end, "127.0.0.1", 0)
+      local function handler(_, writer) b = writer end
+      local server <close> = asyncio.start_server(handler, "127.0.0.1", 0)
       a = asyncio.open_connection(server:sockets()[1]:getsockname())
       a:write(("x"):rep(20000000))
       a:close()
@@ -179,7 +181,9 @@ describe("Collection", function()
         writer:write("late\n")
       end, "127.0.0.1", 0)
       local host, port = server:sockets()[1]:getsockname()
-      local task <const> = asyncio.create_task(function() return (asyncio.open_connection(host, port)):readline() end)
+      local task <const> = asyncio.create_task(function()
+        return (asyncio.open_connection(host, port)):readline()
+      end)
       for _ = 1, 10 do
         asyncio.sleep(0.005)
         collectgarbage()

@@ -151,7 +151,9 @@ describe("socket", function()
   it_runs("two sockets share a port with reuseport", function()
     local one <close> = asyncio.socket()
     local two <close> = asyncio.socket()
-    if not pcall(one.setsockopt, one, "reuseport", true) then return pending("this system has no SO_REUSEPORT") end
+    if not pcall(one.setsockopt, one, "reuseport", true) then
+      return pending("this system has no SO_REUSEPORT")
+    end
     two:setsockopt("reuseport", true)
     one:bind("127.0.0.1", 0)
     two:bind(one:getsockname())
@@ -184,7 +186,8 @@ describe("socket", function()
   it_runs("what needs a connection says so", function()
     local sock <close> = asyncio.socket()
     for _, way in ipairs {
-      { "recv", 1 }, { "read", 1 }, { "readline" }, { "write", "x" }, { "sendall", "x" }, { "shutdown", "both" },
+      { "recv", 1 }, { "read", 1 }, { "readline" }, { "write", "x" }, { "sendall", "x" },
+        { "shutdown", "both" },
       { "getpeername" }, { "write_eof" },
     } do
       assert_code("ENOTCONN", sock[way[1]], sock, way[2])
@@ -290,7 +293,8 @@ describe("accept", function()
       conn:sendall("second")
     end)
     asyncio.sleep(0)
-    -- Both happen before the loop looks: the canceller is woken first, and runs when `first` is woken, too.
+    -- Both happen before the loop looks: the canceller is woken first, and runs when `first` is
+    -- woken, too.
     b:write("x")
     local client <close> = asyncio.socket()
     client:connect(host, port)
@@ -416,7 +420,8 @@ describe("loop:sock_*", function()
     assert.is_nil(loop:sock_recv(client, 10))
   end)
 
-  it_runs("a recv is cancelled, another one gets the data (test_sock_client_connect_racing)", function(loop)
+  it_runs("a recv is cancelled, another one gets the data (test_sock_client_connect_racing)",
+    function(loop)
     local a <close>, b = connected()
     local one <const> = spawn(loop.sock_recv, loop, a, 10)
     asyncio.sleep(0)
@@ -474,7 +479,8 @@ describe("loop:sock_*", function()
     refuses("#3.*out of range", sock.setsockopt, sock, "rcvbuf", -1)
     refuses("#2.*unknown socket option", sock.getsockopt, sock, "x")
     for _, name in ipairs {
-      "bind", "listen", "accept", "connect", "shutdown", "setsockopt", "getsockopt", "getsockname", "getpeername", "fileno",
+      "bind", "listen", "accept", "connect", "shutdown", "setsockopt", "getsockopt", "getsockname",
+        "getpeername", "fileno",
     } do
       refuses("#1.*asyncio.Stream expected", sock[name], loop)
     end

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- Stream: reading, writing, closing. What needs no kernel runs on a pair in memory, at simulated times;
--- the rest over TCP on this machine. Names in brackets are those of asyncio's own tests.
+-- Stream: reading, writing, closing. What needs no kernel runs on a pair in memory, at simulated
+-- times; the rest over TCP on this machine. Names in brackets are those of asyncio's own tests.
 
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
@@ -88,7 +88,8 @@ describe("Stream reading", function()
     assert.equal("", b:read(0))
   end)
 
-  it_pairs("read() and read(-1) give all until the end, then nil (test_read_until_eof)", function(a, b)
+  it_pairs("read() and read(-1) give all until the end, then nil (test_read_until_eof)",
+    function(a, b)
     local all <const> = start(b, "read")
     a:write("one")
     asyncio.sleep(1)
@@ -197,7 +198,8 @@ describe("Stream reading", function()
   it_pairs("readexactly says what was missing (test_readexactly_eof)", function(a, b)
     a:write("some")
     a:close()
-    local err <const> = assert_raises(asyncio.IncompleteReadError, "4 bytes read on a total of 10", b.readexactly, b, 10)
+    local err <const> = assert_raises(asyncio.IncompleteReadError, "4 bytes read on a total of 10",
+      b.readexactly, b, 10)
     assert.equal("some", err.partial)
     assert.equal(10, err.expected)
     assert.is_true(b:at_eof())
@@ -212,7 +214,8 @@ describe("Stream reading", function()
     writer:await()
   end)
 
-  it_pairs("readuntil finds a separator that comes in parts (test_readuntil_separator)", function(a, b)
+  it_pairs("readuntil finds a separator that comes in parts (test_readuntil_separator)",
+    function(a, b)
     local task <const> = start(b, "readuntil", "\r\n")
     for piece in ("one\rtwo\r"):gmatch(".") do
       a:write(piece)
@@ -224,7 +227,8 @@ describe("Stream reading", function()
     assert.equal("three\n", b:readuntil())
   end)
 
-  it_pairs("readuntil takes the separator that ends first (test_readuntil_multi_separator)", function(a, b)
+  it_pairs("readuntil takes the separator that ends first (test_readuntil_multi_separator)",
+    function(a, b)
     a:write("AABBCC|DD--EE")
     assert.equal("AABB", b:readuntil { "|", "BB", "CC" })
     assert.equal("CC|", b:readuntil { "--", "|" })
@@ -263,7 +267,8 @@ describe("Stream reading", function()
 
   it_pairs("one read* at a time (test_wait_concurrent)", function(a, b)
     local first <const> = start(b, "readline")
-    for _, call in ipairs { { "read" }, { "readline" }, { "readexactly", 1 }, { "readuntil" }, { "recv", 1 } } do
+    for _, call in ipairs { { "read" }, { "readline" }, { "readexactly", 1 }, { "readuntil" },
+      { "recv", 1 } } do
       local ok, err = pcall(b[call[1]], b, call[2])
       assert.is_false(ok)
       assert.matches("another task is reading", err)
@@ -341,7 +346,8 @@ describe("Stream reading, cancelled", function()
       assert.matches("^a?b?c?def$", b:read())
     end)
 
-    it_pairs(("%s(%s), woken and then cancelled, loses no byte"):format(way[1], way[2] or ""), function(a, b)
+    it_pairs(("%s(%s), woken and then cancelled, loses no byte"):format(way[1], way[2] or ""),
+      function(a, b)
       local task <const> = start(b, table.unpack(way))
       a:write("0123456789;\n")
       if way[1] == "read" and not way[2] then a:close() end
@@ -351,7 +357,8 @@ describe("Stream reading, cancelled", function()
     end)
   end
 
-  it_pairs("a recv that is cancelled after it was woken wakes the next one (copas 208)", function(a, b)
+  it_pairs("a recv that is cancelled after it was woken wakes the next one (copas 208)",
+    function(a, b)
     local first <const>, second <const> = start(b, "recv", 10), start(b, "recv", 10)
     a:write("data")
     first:cancel()
@@ -360,7 +367,8 @@ describe("Stream reading, cancelled", function()
   end)
 
   it_pairs("a recv that is cancelled in the middle of the queue leaves it in order", function(a, b)
-    local first <const>, second <const>, third <const> = start(b, "recv", 1), start(b, "recv", 1), start(b, "recv", 1)
+    local first <const>, second <const>, third <const> = start(b, "recv", 1), start(b, "recv", 1),
+      start(b, "recv", 1)
     second:cancel()
     assert_cancelled(second)
     a:write("xy")
@@ -377,7 +385,8 @@ describe("Stream reading, cancelled", function()
 end)
 
 describe("Stream closed under a reader", function()
-  for _, way in ipairs { { "read", 5 }, { "read" }, { "read", "l" }, { "readline" }, { "readexactly", 5 }, { "readuntil" }, { "recv", 5 } } do
+  for _, way in ipairs { { "read", 5 }, { "read" }, { "read", "l" }, { "readline" },
+    { "readexactly", 5 }, { "readuntil" }, { "recv", 5 } } do
     it_pairs(("%s(%s) is woken with ECANCELED"):format(way[1], way[2] or ""), function(_, b)
       local task <const> = start(b, table.unpack(way))
       b:close()
@@ -412,9 +421,12 @@ describe("Stream closed under a reader", function()
     b:close()
     b:abort()
     for _, way in ipairs {
-      { "read" }, { "readline" }, { "readexactly", 1 }, { "readuntil" }, { "recv", 1 }, { "write", "x" },
-      { "writelines", { "x" } }, { "write_eof" }, { "sendall", "x" }, { "shutdown", "both" }, { "getsockname" },
-      { "getpeername" }, { "accept" }, { "listen" }, { "bind", "127.0.0.1", 0 }, { "connect", "127.0.0.1", 1 },
+      { "read" }, { "readline" }, { "readexactly", 1 }, { "readuntil" }, { "recv", 1 },
+        { "write", "x" },
+      { "writelines", { "x" } }, { "write_eof" }, { "sendall", "x" }, { "shutdown", "both" },
+        { "getsockname" },
+      { "getpeername" }, { "accept" }, { "listen" }, { "bind", "127.0.0.1", 0 },
+        { "connect", "127.0.0.1", 1 },
       { "setsockopt", "nodelay", true }, { "getsockopt", "nodelay" },
     } do
       local err <const> = assert_code("EBADF", b[way[1]], b, table.unpack(way, 2))
@@ -540,7 +552,8 @@ describe("Stream writing", function()
     three:await()
   end)
 
-  it_pairs("close sends what was written, and wakes a sendall, whose rest is dropped", function(a, b)
+  it_pairs("close sends what was written, and wakes a sendall, whose rest is dropped",
+    function(a, b)
     a:write(("w"):rep(300000))
     local task <const> = start(a, "sendall", ("s"):rep(300000))
     a:close()
@@ -607,7 +620,8 @@ describe("Stream writing", function()
 end)
 
 describe("Stream, its life", function()
-  it_pairs("<close> closes", function(_, b)
+  it_pairs("<close> closes", function()
+    local b
     do
       local c <close>, d = asyncio.testing.stream_pair()
       c:write("bye")
@@ -697,8 +711,10 @@ describe("Stream, its life", function()
         assert.matches(pattern, err)
       end
       for _, method in ipairs {
-        "read", "readline", "readexactly", "readuntil", "lines", "at_eof", "recv", "write", "writelines", "write_eof",
-        "can_write_eof", "drain", "sendall", "close", "abort", "is_closing", "wait_closed", "get_extra_info",
+        "read", "readline", "readexactly", "readuntil", "lines", "at_eof", "recv", "write",
+          "writelines", "write_eof",
+        "can_write_eof", "drain", "sendall", "close", "abort", "is_closing", "wait_closed",
+          "get_extra_info",
       } do
         refuses("asyncio.Stream expected", method)
         refuses("asyncio.Stream expected", method, io.stdout)
@@ -802,7 +818,8 @@ describe("Stream over TCP", function()
     a:wait_closed()
   end)
 
-  it_connects("one that is collected sends what was written, then closes", function(_, b)
+  it_connects("one that is collected sends what was written, then closes", function()
+    local b
     local data <const> = pattern_bytes(6000000)
     do
       local listener <close> = asyncio.socket()
@@ -838,7 +855,8 @@ describe("Stream over TCP", function()
     assert.is_true(err.code == "ECONNRESET" or err.code == "EPIPE")
   end)
 
-  it_connects("the peer resets in mid-write: drain (python/asyncio 263, cpython 80982)", function(a, b)
+  it_connects("the peer resets in mid-write: drain (python/asyncio 263, cpython 80982)",
+    function(a, b)
     a:write(("x"):rep(20000000))
     local task <const> = start(a, "drain")
     asyncio.sleep(0.02)
@@ -863,7 +881,9 @@ describe("Stream over TCP", function()
 
   it_connects("a writer that is cancelled during backpressure (aiohttp 12281)", function(a)
     local reports <const> = {}
-    asyncio.get_running_loop():set_exception_handler(function(_, context) reports[#reports + 1] = context.message end)
+    asyncio.get_running_loop():set_exception_handler(function(_, context)
+      reports[#reports + 1] = context.message
+    end)
     a:write(("x"):rep(20000000))
     local task <const> = start(a, "drain")
     task:cancel()
@@ -885,7 +905,8 @@ describe("Stream over TCP", function()
     assert.is_nil(b:get_extra_info("sockname"))
   end)
 
-  it_connects("reading and writing tasks of one stream do not disturb each other (eco)", function(a, b)
+  it_connects("reading and writing tasks of one stream do not disturb each other (eco)",
+    function(a, b)
     local reader <const> = start(a, "read", 10)
     local writer <const> = start(a, "sendall", ("x"):rep(20000000))
     reader:cancel()
@@ -901,7 +922,8 @@ end)
 describe("open_connection", function()
   it("gives the same Stream twice, with a limit", function()
     asyncio.run(function()
-      local server <close> = asyncio.start_server(function(_, w) w:write(("x"):rep(50) .. "\n") end, "127.0.0.1", 0)
+      local function handler(_, w) w:write(("x"):rep(50) .. "\n") end
+      local server <close> = asyncio.start_server(handler, "127.0.0.1", 0)
       local host, port = server:sockets()[1]:getsockname()
       local reader <close>, writer = asyncio.open_connection(host, port, { limit = 20 })
       assert.equal(reader, writer)
@@ -935,7 +957,8 @@ describe("open_connection", function()
 
   it("names that cannot be resolved", function()
     asyncio.run(function()
-      local err <const> = assert_raises(OSError, "getaddrinfo", asyncio.open_connection, ("x"):rep(70) .. ".invalid", 1)
+      local err <const> = assert_raises(OSError, "getaddrinfo", asyncio.open_connection,
+        ("x"):rep(70) .. ".invalid", 1)
       assert.matches("^E", err.code)
     end)
   end)
@@ -944,15 +967,21 @@ describe("open_connection", function()
     asyncio.run(function()
       local server <close> = asyncio.start_server(function(_, w) w:close() end, "127.0.0.1", 0)
       local _, port = server:sockets()[1]:getsockname()
-      local conn <close> = asyncio.open_connection("127.0.0.1", port, { local_addr = { "127.0.0.1", 0 } })
+      local conn <close> = asyncio.open_connection("127.0.0.1", port,
+        { local_addr = { "127.0.0.1", 0 } })
       assert.equal("127.0.0.1", (conn:getsockname()))
-      assert_raises(OSError, "", asyncio.open_connection, "127.0.0.1", port, { local_addr = { "192.0.2.1", 0 } })
+      assert_raises(OSError, "", asyncio.open_connection, "127.0.0.1", port,
+        { local_addr = { "192.0.2.1", 0 } })
     end)
   end)
 
   it("over IPv6", function()
     asyncio.run(function()
-      local ok, server = pcall(asyncio.start_server, function(r, w) w:write(r:readline()) w:close() end, "::1", 0)
+      local function handler(r, w)
+        w:write(r:readline())
+        w:close()
+      end
+      local ok, server = pcall(asyncio.start_server, handler, "::1", 0)
       if not ok then return pending("this machine has no IPv6") end
       local host, port = server:sockets()[1]:getsockname()
       assert.equal("::1", host)
