@@ -3,10 +3,10 @@
 -- is reported like any other failure. `make test` calls it; its last line is counted, never
 -- assumed: "N passed, N failed, N skipped".
 --
--- Environment: F (names: "task,queue", "spec/c/"), SPEC_LUA (command that runs a spec's interpreter;
--- default: the one that runs this), SPEC_RUNNER=mini (spec/minibusted.lua even if busted is there),
--- SPEC_C (the built C tests), SPEC_C_WRAP (command put before each), SPEC_SLOW (factor on the time
--- limit of a file, which is 120 s), V=1 (show the output of what passes too).
+-- Environment: F (names: "task,queue", "spec/c/"), SPEC_LUA (command that runs a spec's
+-- interpreter; default: the one that runs this), SPEC_RUNNER=mini (spec/minibusted.lua even if
+-- busted is there), SPEC_C (the built C tests), SPEC_C_WRAP (command put before each), SPEC_SLOW
+-- (factor on the time limit of a file, which is 120 s), V=1 (show the output of what passes too).
 
 local results = require "spec.results"
 

@@ -25,7 +25,8 @@ local LAYERS <const> = {
   { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
   { name = "leaves",
     rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
-  { name = "roof", rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" }, ordered = true },
+  { name = "roof", ordered = true,
+    rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
 
 local ALSO <const> = {

@@ -146,6 +146,7 @@ local function generate(entries)
     end
   end
   out[#out + 1] = "\nreturn asyncio\n"
+  for i, line in ipairs(out) do out[i] = line:gsub(" +$", "") end
   return table.concat(out, "\n")
 end
 

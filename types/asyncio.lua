@@ -156,12 +156,12 @@ function asyncio.await(aw) end
 
 ---Is the value a coroutine object (of asyncio.async), or a Lua thread?
 ---@param x any any value
----@return boolean # 
+---@return boolean #
 function asyncio.iscoroutine(x) end
 
 ---Is the value a coroutine function, made by asyncio.async?
 ---@param x any any value
----@return boolean # 
+---@return boolean #
 function asyncio.iscoroutinefunction(x) end
 
 ---Test whether a value is an error object of a class.
@@ -204,11 +204,11 @@ function Future:result() end
 function Future:exception() end
 
 ---Is it done: finished, failed or cancelled?
----@return boolean # 
+---@return boolean #
 function Future:done() end
 
 ---Was it cancelled?
----@return boolean # 
+---@return boolean #
 function Future:cancelled() end
 
 ---Cancel. A Future is cancelled at once; in a Task the CancelledError is raised at its wait, in its next step.
@@ -226,7 +226,7 @@ function Future:add_done_callback(f) end
 function Future:remove_done_callback(f) end
 
 ---The loop of the future.
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function Future:get_loop() end
 
 ---The state as one word.
@@ -241,7 +241,7 @@ function Future:await() end
 
 ---Is the value a Future or a Task?
 ---@param x any any value
----@return boolean # 
+---@return boolean #
 function asyncio.isfuture(x) end
 
 ---Make a Future of this loop.
@@ -319,7 +319,7 @@ function Loop:time() end
 function Handle:cancel() end
 
 ---Was the callback cancelled?
----@return boolean # 
+---@return boolean #
 function Handle:cancelled() end
 
 ---When the callback is due.
@@ -607,14 +607,14 @@ function asyncio.PriorityQueue(maxsize, less) end
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no byte is lost
 ---@param n integer how many bytes, at least 0
----@return string # 
+---@return string #
 function Stream:readexactly(n) end
 
 ---Read until a separator, which belongs to the result.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no byte is lost
 ---@param separator? string|table or a list of separators: the one that ends first counts
----@return string # 
+---@return string #
 function Stream:readuntil(separator) end
 
 ---Read a line with its newline. The last line may have none.
@@ -636,7 +636,7 @@ function Stream:read(n) end
 function Stream:lines(format) end
 
 ---Whether the stream has ended and everything has been read.
----@return boolean # 
+---@return boolean #
 function Stream:at_eof() end
 
 ---Receive at least one and at most n bytes. Tasks that wait are served in the order in which they came.
@@ -672,7 +672,7 @@ function asyncio.Runner(opts) end
 function Runner:run(aw, ...) end
 
 ---The runner's loop.
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function Runner:get_loop() end
 
 ---Cancel what is left, let it finish, and close the loop.
@@ -705,13 +705,13 @@ function Timeout:when() end
 function Timeout:reschedule(when) end
 
 ---Has the scope ended because its time was over?
----@return boolean # 
+---@return boolean #
 function Timeout:expired() end
 
 ---Start a task that belongs to the group.
 ---@param aw any a function, coroutine object or other awaitable
 ---@param ... any arguments of the function
----@return asyncio.Task # 
+---@return asyncio.Task #
 function TaskGroup:create_task(aw, ...) end
 
 ---A group of tasks that are all awaited: the first that fails cancels the others and what runs in the block, and then all errors are raised together. Without a function it begins here and must be held by a `<close>` variable, whose block is the scope.
@@ -722,16 +722,16 @@ function TaskGroup:create_task(aw, ...) end
 function asyncio.TaskGroup(f) end
 
 ---The loop that is running.
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function asyncio.get_running_loop() end
 
 ---The running loop, else the current one; if there is none, one is made and set.
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function asyncio.get_event_loop() end
 
 ---Make a loop. It is not the current one unless `set_event_loop` makes it so.
 ---@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function asyncio.new_event_loop(opts) end
 
 ---Make a loop the current one, which waits at top level run and `get_event_loop` returns.
@@ -759,11 +759,11 @@ function Loop:stop() end
 function Loop:close() end
 
 ---Is the loop running?
----@return boolean # 
+---@return boolean #
 function Loop:is_running() end
 
 ---Is the loop closed?
----@return boolean # 
+---@return boolean #
 function Loop:is_closed() end
 
 ---Say what is called for errors that nobody can catch: of callbacks, and of tasks that nobody awaits.
@@ -783,7 +783,7 @@ function Loop:call_exception_handler(context) end
 function Loop:set_debug(on) end
 
 ---Is debug mode on?
----@return boolean # 
+---@return boolean #
 function Loop:get_debug() end
 
 ---Take a permit: wait until one is free and all who came before have theirs. The semaphore is returned, and its `__close` gives the permit back: `local _ <close> = sem:acquire()` holds it to the end of the block.
@@ -866,11 +866,11 @@ function Server:abort_clients() end
 function Server:sockets() end
 
 ---Whether the server accepts connections.
----@return boolean # 
+---@return boolean #
 function Server:is_serving() end
 
 ---The server's event loop.
----@return asyncio.Loop # 
+---@return asyncio.Loop #
 function Server:get_loop() end
 
 ---Listen for connections, and run the handler in a task of its own for each: `handler(reader, writer)`, both the same Stream. A handler that raises has its connection closed and the error reported through the loop's exception handler; one that returns leaves the connection open until it is closed or collected.
@@ -880,7 +880,7 @@ function Server:get_loop() end
 ---@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
 ---@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
 ---@param opts? table limit (integer, bytes, of each connection's input, 65536), family ("inet", "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
----@return asyncio.Server # 
+---@return asyncio.Server #
 function asyncio.start_server(handler, host, port, opts) end
 
 ---Make a socket of the current loop.
@@ -896,7 +896,7 @@ function Stream:setsockopt(name, value) end
 
 ---Ask for an option of the socket.
 ---@param name string as for setsockopt
----@return boolean|integer # 
+---@return boolean|integer #
 function Stream:getsockopt(name) end
 
 ---The address that the socket is bound to.
@@ -976,7 +976,7 @@ function Stream:close() end
 function Stream:abort() end
 
 ---Whether the stream is closed, or is being closed, or its connection has broken.
----@return boolean # 
+---@return boolean #
 function Stream:is_closing() end
 
 ---Wait until the stream is closed and everything written before is out. Somebody must call `close`.
@@ -993,20 +993,20 @@ function Stream:get_extra_info(name, default) end
 ---Start a task on the running loop: the function runs concurrently, from the next turn on.
 ---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
 ---@param ... any arguments, if it is a function
----@return asyncio.Task # 
+---@return asyncio.Task #
 function asyncio.create_task(aw, ...) end
 
 ---Start a task on this loop.
 ---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
 ---@param ... any arguments, if it is a function
----@return asyncio.Task # 
+---@return asyncio.Task #
 function Loop:create_task(aw, ...) end
 
 ---A task factory that runs a task at once until its first wait: for `loop:set_task_factory`.
 ---@param loop asyncio.Loop where the task runs
 ---@param fn function what the task runs
 ---@param ... any arguments
----@return asyncio.Task # 
+---@return asyncio.Task #
 function asyncio.eager_task_factory(loop, fn, ...) end
 
 ---Say how the loop makes tasks.
@@ -1047,7 +1047,7 @@ function Task:set_name(name) end
 function Task:get_coro() end
 
 ---How many requests to cancel the task are pending: calls of cancel less calls of uncancel.
----@return integer # 
+---@return integer #
 function Task:cancelling() end
 
 ---Withdraw one request to cancel the task; the last one also withdraws a cancellation that was not delivered yet.
