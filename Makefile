@@ -43,7 +43,7 @@ ASY_CFLAGS = -std=gnu99 -fPIC $(WARN) $(CFLAGS) $(SAN) $(LUA_CFLAGS) $(UV_CFLAGS
 ifeq ($(shell uname -s),Darwin)
 SHARED := -bundle -undefined dynamic_lookup
 else
-SHARED := -shared
+SHARED := -shared -Wl,--as-needed
 EXPORT := -Wl,-E
 HOST_LIBS := -ldl
 endif
@@ -68,7 +68,7 @@ SPECS = $(TREE) SPEC_C='$(C_TESTS)' $(SPEC_ENV) $(LUA) spec/run.lua
 AGAIN = $(MAKE) --no-print-directory
 
 .PHONY: all help deps deps-dev demo test check ctests asan tsan gc oom valgrind lint format docs \
-  types parts bench bench-more guard guard-update oracle env onefile install rock clean FORCE
+  types parts bench bench-more allocations guard guard-update oracle env onefile install rock clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(B)/asyncio/core.so $(B)/libasyncio.a ## build the module and, for static hosts, the library
@@ -154,8 +154,10 @@ BENCH_ENV = LUA_PATH='$(TREE_PATH);$(CURDIR)/bench/lib/?.lua;;' BENCH_BUILD='$(C
 bench: all $(BENCH) ## compare with coroutines, libuv in C and installed peers, under two minutes
 	@$(BENCH_ENV) $(LUA) bench/run.lua
 
-bench-more: all $(BENCH) $(B)/bench/allocations ## allocations, combinators, growth: minutes
-	@$(BENCH_ENV) $(B)/bench/allocations
+allocations: $(B)/c/allocation_test ## allocations and bytes of an operation of each kind
+	@ALLOCATIONS=1 $<
+
+bench-more: all $(BENCH) ## combinators beside asyncio; curves of growth: some minutes
 	@$(BENCH_ENV) $(LUA) bench/combinators.lua
 	@$(BENCH_ENV) $(LUA) bench/growth.lua
 
@@ -208,13 +210,12 @@ $(B)/bench/%.so: bench/%.c $(B)/flags
 	@mkdir -p $(B)/bench
 	$(CC) $(ASY_CFLAGS) -Ibench $(SHARED) -o $@ $<
 
-$(B)/bench/allocations: bench/allocations.c $(B)/libasyncio.a $(B)/flags
-	@mkdir -p $(B)/bench
-	$(CC) $(ASY_CFLAGS) -MMD -MP -o $@ $< $(HOST_LINK)
-
 $(B)/bench/%: bench/%.c bench/benchutil.h $(B)/flags
 	@mkdir -p $(B)/bench
 	$(CC) -std=gnu99 $(CFLAGS) -Wall -Wextra $(UV_CFLAGS) -o $@ $< $(UV_LIBS)
+
+# It counts what the library takes with malloc.
+$(B)/c/allocation_test: HOST_LINK += -Wl,--wrap=malloc
 
 ctests: $(C_TESTS)
 $(B)/c/%: spec/c/%.c $(B)/libasyncio.a $(B)/flags
