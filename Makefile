@@ -68,7 +68,7 @@ SPECS = $(TREE) SPEC_C='$(C_TESTS)' $(SPEC_ENV) $(LUA) spec/run.lua
 AGAIN = $(MAKE) --no-print-directory
 
 .PHONY: all help deps deps-dev demo test check ctests asan tsan gc oom valgrind lint format docs \
-  types parts bench bench-more allocations guard guard-update oracle env onefile install rock clean FORCE
+  types parts bench bench-more plot allocations guard guard-update oracle env onefile install rock clean FORCE
 .DELETE_ON_ERROR:
 
 all: $(B)/asyncio/core.so $(B)/libasyncio.a ## build the module and, for static hosts, the library
@@ -160,6 +160,9 @@ allocations: $(B)/c/allocation_test ## allocations and bytes of an operation of 
 bench-more: all $(BENCH) ## combinators beside asyncio; curves of growth: some minutes
 	@$(BENCH_ENV) $(LUA) bench/combinators.lua
 	@$(BENCH_ENV) $(LUA) bench/growth.lua
+
+plot: ## bench/comparison.svg from the last `make bench`
+	@$(LUA) bench/plot.lua
 
 guard: all ## instructions of ten operations under callgrind, compared with the record
 	@$(BENCH_ENV) $(LUA) bench/guard.lua
