@@ -6,6 +6,9 @@
 #include "pin.h"
 #include "state.h"
 
+#define ASYNCIO_ALL_FLAGS \
+  (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_SCRIPT | ASYNCIO_KEEP_SIGPIPE)
+
 static asy_Loop *asyncio_inner(asyncio_Loop *loop) {
   return (asy_Loop *)(void *)loop;
 }
@@ -20,13 +23,14 @@ int luaopen_asyncio_core(lua_State *L) {
 static int asyncio_open_protected(lua_State *L) {
   uv_loop_t *uv = lua_touserdata(L, 1);
   unsigned flags = (unsigned)lua_tointeger(L, 2);
+  if (uv && (flags & (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_SCRIPT)))
+    return luaL_error(L, "a loop that the host runs has a real clock, and does not run at a wait");
   luaL_requiref(L, "asyncio.core", luaopen_asyncio_core, 0);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "asyncio");
   asy_State *S = asy_state_from_registry(L);
-  unsigned inner = flags & (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG |
-                            ASYNCIO_KEEP_SIGPIPE); /* the bits of asy_LoopFlags */
+  unsigned inner = flags & ASYNCIO_ALL_FLAGS; /* the bits of asy_LoopFlags */
   asy_Loop *loop = asy_loop_new(L, S, uv, inner);
   asy_loop_set_current(L, S, lua_gettop(L));
   lua_rawsetp(L, LUA_REGISTRYINDEX, loop); /* held until asyncio_close */
@@ -54,7 +58,9 @@ int asyncio_poll(asyncio_Loop *loop, double budget) {
 double asyncio_timeout(asyncio_Loop *loop) {
   asy_Loop *inner = asyncio_inner(loop);
   if (inner->closed) return -1;
-  return asy_list_is_empty(&inner->ready) ? asy_timer_left(inner) : 0;
+  if (!asy_list_is_empty(&inner->ready)) return 0;
+  double left = asy_timer_left(inner);
+  return inner->is_virtual && left > 0 ? 0 : left;
 }
 
 static int asyncio_close_protected(lua_State *L) {

@@ -5,11 +5,11 @@
  *  - from its own frame: asyncio_poll(loop, budget), which never blocks;
  *  - by running a uv_loop_t of its own, on which the loop was opened: nothing else is needed.
  * Scripts then find the loop as the current one: asyncio.get_event_loop(), and create_task on it. A
- * loop opened from C touches no signal unless the flags say so, and a wait outside a task is an
- * error in it.
+ * loop opened from C touches no signal but SIGPIPE unless the flags say so, and a wait outside a
+ * task is an error in it.
  *
  * Nothing here raises a Lua error or panics: every entry runs protected, and tells of failure by
- * its result. */
+ * its result. All of it is for the thread on which the Lua state runs. */
 #ifndef ASYNCIO_H
 #define ASYNCIO_H
 
@@ -36,7 +36,9 @@ struct uv_loop_s;
 enum {
   ASYNCIO_VIRTUAL_CLOCK = 1, /* simulated time, for tests */
   ASYNCIO_DEBUG = 2,         /* asyncio's debug mode */
-  ASYNCIO_KEEP_SIGPIPE = 8   /* leave SIGPIPE alone: the host sees to it */
+  ASYNCIO_SCRIPT = 4,      /* as in a script: a wait outside a task runs the loop until it is over,
+                              and Ctrl-C works meanwhile */
+  ASYNCIO_KEEP_SIGPIPE = 8 /* leave SIGPIPE alone: the host sees to it */
 };
 
 /* The loader of the module: package.preload["asyncio"] = luaopen_asyncio_core in a host that links
@@ -46,7 +48,11 @@ ASYNCIO_API int luaopen_asyncio_core(lua_State *L);
 /* Open the library in the state of L (the module can be required afterwards as "asyncio" and
  * "asyncio.core") and a loop in it, which becomes the current one. uv: a loop that the host runs,
  * or NULL for one of the library's own, for asyncio_poll. Returns the loop, or NULL with an error
- * message on top of L's stack. The loop lives until asyncio_close or lua_close. */
+ * message on top of L's stack. The pointer is good until asyncio_close has returned 0, or
+ * lua_close.
+ *
+ * On the host's uv_loop_t the library keeps it alive (as uv_run understands it) only while
+ * something is ready, a timer runs or I/O is under way; it looks at no handle but its own. */
 ASYNCIO_API asyncio_Loop *asyncio_open(lua_State *L, struct uv_loop_s *uv, unsigned flags);
 
 /* Do what is ready, without ever sleeping, for `budget` seconds at the most (0: one turn); it stops
@@ -59,8 +65,9 @@ ASYNCIO_API int asyncio_poll(asyncio_Loop *loop, double budget);
 ASYNCIO_API double asyncio_timeout(asyncio_Loop *loop);
 
 /* Close the loop: pending tasks are closed (their to-be-closed variables run). Returns 0, or -1
- * with an error message on top of the stack of L. On a host's uv_loop_t the handles are closed by
- * libuv in its next run. */
+ * with an error message on top of the stack of L: a task of the loop is calling. On a host's
+ * uv_loop_t libuv closes the handles in its next run, which may be after lua_close; lua_close alone
+ * does, too, and runs no task code. */
 ASYNCIO_API int asyncio_close(lua_State *L, asyncio_Loop *loop);
 
 #ifdef __cplusplus

@@ -231,6 +231,7 @@ struct asy_Loop {
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
   bool hosted;           /* the host runs the uv_loop_t; loop.c */
+  bool by_host;          /* a host's turn: nobody is there to raise a KeyboardInterrupt; loop.c */
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */

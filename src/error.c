@@ -409,7 +409,8 @@ bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message
     asy_shelf_push(L, S->shelf, ASY_SLOT_TRACEBACK);
     lua_pushnil(L);
     asy_shelf_set(L, S->shelf, ASY_SLOT_TRACEBACK);
-    if (asy_error_is(L, S, -2, ASY_KEYBOARD_INTERRUPT)) { /* raised by whoever drives the loop */
+    if (!loop->by_host &&
+        asy_error_is(L, S, -2, ASY_KEYBOARD_INTERRUPT)) { /* raised by whoever drives the loop */
       loop->interrupted = true;
       lua_pop(L, 2);
     } else {

@@ -142,16 +142,18 @@ static void loop_uv_run(asy_Loop *loop, uv_run_mode mode) {
 }
 
 /* Simulated time: when nothing is ready, one poll brought nothing, and nobody outside is at work,
- * jump to the first timer. */
-static void loop_poll_virtual(asy_Loop *loop) {
+ * jump to the first timer. True if there was one. */
+static bool loop_jump(asy_Loop *loop) {
   asy_HeapNode *first = asy_heap_top(&loop->timers);
+  if (!asy_list_is_empty(&loop->ready)) return true;
+  if (!first || loop->in_flight) return false;
+  if (first->at > loop->now) loop->now = first->at;
+  return true;
+}
+
+static void loop_poll_virtual(asy_Loop *loop) {
   loop_uv_run(loop, UV_RUN_NOWAIT);
-  if (!asy_list_is_empty(&loop->ready)) return;
-  if (first && !loop->in_flight) {
-    if (first->at > loop->now) loop->now = first->at;
-  } else {
-    loop_uv_run(loop, UV_RUN_ONCE);
-  }
+  if (!loop_jump(loop)) loop_uv_run(loop, UV_RUN_ONCE);
 }
 
 /* Let libuv look for I/O; sleep until the first timer if nothing is ready. */
@@ -306,6 +308,7 @@ static void loop_on_idle(uv_idle_t *idle) {
 }
 
 void asy_ready_notify(asy_Loop *loop) {
+  if (uv_is_closing((uv_handle_t *)&loop->backend->idle)) return; /* by uv_walk of the host */
   uv_idle_start(&loop->backend->idle, loop_on_idle);
 }
 
@@ -321,7 +324,6 @@ void asy_timer_notify(asy_Loop *loop) {
 static int loop_protected_turn(lua_State *L) {
   asy_Loop *loop = lua_touserdata(L, 1);
   loop_turn(L, loop, (uint64_t)lua_tointeger(L, 2));
-  loop->interrupted = false; /* a host sees to its signals itself */
   return 0;
 }
 
@@ -333,16 +335,21 @@ static void loop_host_turn(asy_Loop *loop, uint64_t deadline) {
   if (running == loop || !lua_checkstack(L, LUA_MINSTACK)) return;
   asy_Wait *waiter = S->waiter;
   lua_State *innermost = S->innermost;
+  asy_Loop *callback = S->callback;
   S->running = loop;
   S->waiter = NULL;
   S->innermost = NULL;
+  S->callback = NULL;
+  loop->by_host = true;
   lua_pushcfunction(L, loop_protected_turn);
   lua_pushlightuserdata(L, loop);
   lua_pushinteger(L, (lua_Integer)deadline);
   if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+  loop->by_host = false;
   S->running = running;
   S->waiter = waiter;
   S->innermost = innermost;
+  S->callback = callback;
 }
 
 static void loop_on_turn(uv_check_t *check) {
@@ -363,7 +370,10 @@ bool asy_loop_poll(asy_Loop *loop, double budget) {
   uint64_t deadline = budget > 0 ? uv_hrtime() + (uint64_t)(budget * 1e9) : 0;
   if (loop->S->running == loop) return true;
   do {
-    if (asy_list_is_empty(&loop->marker)) loop_uv_run(loop, UV_RUN_NOWAIT);
+    if (asy_list_is_empty(&loop->marker)) {
+      loop_uv_run(loop, UV_RUN_NOWAIT);
+      if (loop->is_virtual) loop_jump(loop);
+    }
     loop_host_turn(loop, deadline);
     if (loop->closed) return false;
   } while (deadline && !asy_list_is_empty(&loop->ready) && uv_hrtime() < deadline);
