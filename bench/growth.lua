@@ -74,7 +74,7 @@ print(("\nlimit of descriptors: %d; echo of 64 B, a task for each connection"):f
 print(("%12s %14s %22s"):format("connections", "messages/s", "server CPU, ns/message"))
 for i, connections in ipairs { 10, 100, 1000, 5000, 15000 } do
   if connections + 50 > descriptors then break end
-  local port = 30000 + os.time() % 9000 + i
+  local port = 29500 + os.time() % 3000 + i
   local server = assert(io.popen(("ulimit -n %d; echo $$; exec %s bench/ours/echo.lua 127.0.0.1 %d")
     :format(descriptors, LUA, port)))
   local pid = server:read "n"

@@ -113,17 +113,26 @@ local function run_startup(workload, peer)
   return (clock.wall() - begin) / times / 1000
 end
 
-local port = 20000 + clock.wall() // 1000 % 20000
+local port = 20000 + clock.wall() // 1000 % 9000 -- below those that the system hands out
+
+-- A server that listens, and its process id; another program may have taken the port.
+local function start_server(workload, peer)
+  local line
+  for _ = 1, 5 do
+    port = port + 1
+    local server = assert(io.popen(("echo $$; exec %s%s 127.0.0.1 %d%s 2>&1"):format(on_cpu(0),
+      command_of(workload, peer), port, peer.tail or "")))
+    local pid = server:read "n"
+    line = server:read "L" and server:read "l"
+    if line == "READY" then return server, pid end
+    server:close()
+  end
+  return nil, "did not start: " .. tostring(line)
+end
 
 local function run_echo(workload, peer)
-  port = port + 1
-  local server = assert(io.popen(("echo $$; exec %s%s 127.0.0.1 %d%s 2>&1"):format(on_cpu(0),
-    command_of(workload, peer), port, peer.tail or "")))
-  local pid, line = server:read "n", server:read "L" and server:read "l"
-  if line ~= "READY" then
-    server:close()
-    return nil, "did not start: " .. tostring(line)
-  end
+  local server, pid = start_server(workload, peer)
+  if not server then return nil, pid end
   local load = ("%s%s/echo_load -p %d "):format(on_cpu(1), BUILD, port)
   local _, verified = read_all(load .. "-c 3 -s 1000 -P 4 -v 20 2>&1")
   local text = read_all(("%s-s %d -c %d -t 0.5 -w 0.1 -S %d 2>&1"):format(load, workload.size,
