@@ -68,3 +68,45 @@ describe("a TaskGroup whose child swallows its cancellation", function()
     assert.equal(1500, waits)
   end)
 end)
+
+describe("debug mode", function()
+  local function reports_of(body)
+    local reports = {}
+    local runner <close> = asyncio.Runner { debug = true }
+    runner:run(function()
+      asyncio.get_running_loop():set_exception_handler(function(_, context)
+        reports[#reports + 1] = context
+      end)
+      local task = asyncio.create_task(body)
+      asyncio.sleep(0)
+      task:cancel()
+      pcall(task.await, task)
+    end)
+    return reports
+  end
+
+  it("reports a task that swallows its cancellation, with the place of the wait", function()
+    local reports = reports_of(function() pcall(asyncio.sleep, 5) end)
+    assert.equal(1, #reports)
+    assert.matches("swallowed its cancellation", reports[1].message)
+    assert.matches("redeliver_spec.lua:%d+", reports[1].traceback)
+    assert.is_true(asyncio.isfuture(reports[1].task))
+  end)
+
+  it("reports the await of a task that was cancelled with it", function()
+    local reports = reports_of(function()
+      local child = asyncio.create_task(asyncio.sleep, 5)
+      pcall(child.await, child)
+    end)
+    assert.equal(1, #reports)
+    assert.matches("redeliver_spec.lua:%d+", reports[1].traceback)
+  end)
+
+  it("reports nothing when it was uncancelled, or let through", function()
+    assert.equal(0, #reports_of(function()
+      pcall(asyncio.sleep, 5)
+      asyncio.current_task():uncancel()
+    end))
+    assert.equal(0, #reports_of(function() asyncio.sleep(5) end))
+  end)
+end)

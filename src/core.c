@@ -52,7 +52,8 @@ void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name,
   lua_pushstring(L, name);
   lua_setfield(L, mt, "__name");
   int count = 0;
-  while (methods[count].name) count++;
+  while (methods[count].name)
+    count++;
   lua_createtable(L, 0, count ? count : 48); /* none: Loop, whose methods come from many rooms */
   lua_pushvalue(L, -1);
   lua_setfield(L, mt, "__index");

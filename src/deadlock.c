@@ -6,6 +6,9 @@
 #include "error.h"
 #include "name.h"
 
+/* So many tasks have a line of their own in the report, and the main one; error.tasks has all. */
+#define DEADLOCK_SHOWN 50
+
 /* Push " at file:line" of the Lua code that waits in a thread; false, and nothing, if there is
  * none. [-0, +(0|1), m] */
 static bool deadlock_push_line(lua_State *L, lua_State *co) {
@@ -49,11 +52,12 @@ void asy_deadlock_push(lua_State *L, asy_Loop *loop, const asy_Task *main) {
   asy_task_push_all(L, loop);
   int list = lua_gettop(L);
   lua_pushliteral(L, "deadlock: nothing can wake the main task any more");
-  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, list), hidden = 0;
   for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, list, i);
     asy_Task *task = lua_touserdata(L, -1);
-    if (!task) {
+    if (!task || (i > DEADLOCK_SHOWN && task != main)) {
+      hidden += task != NULL;
       lua_pop(L, 1);
       continue;
     }
@@ -64,6 +68,11 @@ void asy_deadlock_push(lua_State *L, asy_Loop *loop, const asy_Task *main) {
                     lua_tostring(L, -1));
     lua_replace(L, list + 1);
     lua_settop(L, list + 1);
+  }
+  if (hidden) {
+    lua_pushfstring(L, "%s\n  and %I more (see the field tasks)", lua_tostring(L, -1),
+                    (LUAI_UACINT)hidden);
+    lua_replace(L, list + 1);
   }
   asy_error_wrap(L, loop->S, ASY_DEADLOCK_ERROR);
   lua_insert(L, list);

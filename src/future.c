@@ -239,11 +239,12 @@ bool asy_future_awaited(const asy_Wait *w) {
 
 static int future_k_await(lua_State *L, asy_Wait *w) {
   asy_Future *fut = w->on;
-  if (fut->state == ASY_CANCELLED && w->state != ASY_WAIT_CANCELLED)
-    w->must_cancel =
-        false; /* the future's CancelledError delivers a request that came later, too */
-  else if (asy_wait_failed(w))
+  if (fut->state == ASY_CANCELLED && w->state != ASY_WAIT_CANCELLED) {
+    w->must_cancel = false; /* the future's error delivers a request that came later, too */
+    asy_wait_note_cancel(L, w);
+  } else if (asy_wait_failed(w)) {
     return asy_wait_raise(L, w);
+  }
   return asy_future_push_results(L, 1, fut);
 }
 

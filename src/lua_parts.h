@@ -15,7 +15,7 @@ static const char lua_part_testing[] =
     "-- SPDX-License-Identifier: MIT\n"
     "--- Help for tests of asynchronous code: time is simulated, nothing sleeps.\n"
     "-- Loaded at the first use of `asyncio.testing`.\n"
-    "local asyncio <const> = require \"asyncio.core\"\n"
+    "local asyncio <const> = ... -- the module, from src/parts.c\n"
     "\n"
     "local testing <const> = {\n"
     "  stream_pair = require(\"asyncio.memory\").stream_pair, -- src/memory.c\n"

@@ -7,15 +7,17 @@
 
 #include "lua_parts.h"
 
-/* Load the part with this module name and push what it returns. */
-static void parts_load(lua_State *L, const asy_LuaPart *part) {
+/* Load the part with this module name, which is called with the module, and push what it returns.
+ */
+static void parts_load(lua_State *L, int module, const asy_LuaPart *part) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   if (lua_getfield(L, -1, part->name) == LUA_TNIL) {
     lua_pop(L, 1);
     lua_pushfstring(L, "=%s", part->name);
     if (luaL_loadbufferx(L, part->code, part->size, lua_tostring(L, -1), "t") != LUA_OK)
       lua_error(L);
-    lua_call(L, 0, 1);
+    lua_pushvalue(L, module);
+    lua_call(L, 1, 1);
     lua_replace(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, part->name);
@@ -29,7 +31,7 @@ static int parts_index(lua_State *L) {
   const char *key = lua_tostring(L, 2);
   for (const asy_LuaPart *part = asy_lua_parts; part->name; part++) {
     if (strcmp(part->name + strlen("asyncio."), key) != 0) continue;
-    parts_load(L, part);
+    parts_load(L, 1, part);
     lua_pushvalue(L, 2);
     lua_pushvalue(L, -2);
     lua_rawset(L, 1);

@@ -42,6 +42,25 @@ static void task_push_origin(lua_State *L, asy_State *S) {
   lua_pushnil(L);
 }
 
+#define TASK_ORIGIN "\nthe error was raised in a task that it awaited:\n"
+
+/* Of a longer traceback, of a chain of tasks, only the last part is passed on: where the error was
+ * raised. */
+#define TASK_LONGEST_ORIGIN 2000
+
+/* Replace the traceback on top and, above it, that of the error's origin by both together. */
+static void task_join_origin(lua_State *L) {
+  const char *origin = lua_tostring(L, -1), *next, *between = "";
+  if (lua_rawlen(L, -1) > TASK_LONGEST_ORIGIN && strstr(origin, TASK_ORIGIN)) {
+    while ((next = strstr(origin, TASK_ORIGIN)) != NULL)
+      origin = next + strlen(TASK_ORIGIN);
+    between = "\n...\t(other tasks that awaited each other)";
+  }
+  lua_pushfstring(L, "%s%s" TASK_ORIGIN "%s", lua_tostring(L, -2), between, origin);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
 /* Message handler of every task: keeps the traceback in the base frame; the error stays the value
  * that it is. */
 static int task_handler(lua_State *L) {
@@ -51,8 +70,7 @@ static int task_handler(lua_State *L) {
   luaL_traceback(L, L, NULL, 1);
   task_push_origin(L, S);
   if (lua_isstring(L, -1))
-    lua_pushfstring(L, "%s\nthe error was raised in a task that it awaited:\n%s",
-                    lua_tostring(L, -2), lua_tostring(L, -1));
+    task_join_origin(L);
   else
     lua_pop(L, 1);
   asy_wait_set_slot(L, S->waiter, ASY_BASE_TRACEBACK);
@@ -60,8 +78,20 @@ static int task_handler(lua_State *L) {
   return 1;
 }
 
+/* Debug mode: the task ends normally, although it was cancelled and nobody has uncancelled it. */
+static void task_report_swallowed(lua_State *L, asy_Task *task) {
+  asy_Loop *loop = task->fut.loop;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  lua_pushnil(L);
+  asy_extra_get(L, loop->S, ASY_BASE_TASK, "cancelled");
+  asy_error_report(L, loop, "task has swallowed its cancellation, which was raised here", "task",
+                   ASY_BASE_TASK);
+}
+
 /* The function of the task on this thread has returned n values, on top. */
 static void task_finish(lua_State *L, asy_Task *task, int n) {
+  bool swallowed = task->fut.loop->debug && task->cancels > 0 && !task->wait.must_cancel;
+  if (ASY_UNLIKELY(swallowed)) task_report_swallowed(L, task);
   if (!task->wait.must_cancel) {
     asy_future_finish(L, ASY_BASE_TASK, &task->fut, n);
     return;
@@ -76,7 +106,7 @@ static void task_fail(lua_State *L, asy_Task *task) {
     asy_future_set_cancelled(L, ASY_BASE_TASK, &task->fut, true);
     return;
   }
-  if (asy_error_is(L, task->fut.loop->S, -1, ASY_KEYBOARD_INTERRUPT)) {
+  if (asy_error_is(L, task->fut.loop->S, -1, ASY_KEYBOARD_INTERRUPT) && !task->fut.loop->by_host) {
     task->fut.loop->interrupted = true; /* who drives the loop raises it */
     asy_future_expect(&task->fut);
   }

@@ -187,6 +187,7 @@ void asy_wait_push_error(lua_State *L, asy_Wait *w) {
 }
 
 int asy_wait_raise(lua_State *L, asy_Wait *w) {
+  asy_wait_note_cancel(L, w);
   asy_wait_push_error(L, w);
   return lua_error(L);
 }
@@ -196,6 +197,15 @@ int asy_wait_raise(lua_State *L, asy_Wait *w) {
 static void wait_push_task(lua_State *L, asy_Wait *w) {
   lua_rawgeti(w->loop->shelf, ASY_LOOP_TASKS, w->slot);
   lua_xmove(w->loop->shelf, L, 1);
+}
+
+void asy_wait_note_cancel(lua_State *L, asy_Wait *w) {
+  if (!w->loop->debug) return;
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
+  wait_push_task(L, w);
+  luaL_traceback(L, L, NULL, 0);
+  asy_extra_set(L, w->loop->S, -2, "cancelled");
+  lua_pop(L, 1);
 }
 
 const void *asy_wait_owner(asy_Wait *w) {

@@ -188,6 +188,10 @@ ASY_FUNC int asy_wait_raise(lua_State *L, asy_Wait *w);
  * would raise, and take it as delivered. [-0, +1, m] */
 ASY_FUNC void asy_wait_push_error(lua_State *L, asy_Wait *w);
 
+/* Debug mode: a CancelledError is about to be raised here; a task that swallows it is reported with
+ * this place (the extra "cancelled"). Does nothing otherwise. [-0, +0, m] */
+ASY_FUNC void asy_wait_note_cancel(lua_State *L, asy_Wait *w);
+
 /* ---- for task.c */
 
 /* Set up the record, which is all zero. [-0, +0, -] */

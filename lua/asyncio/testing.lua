@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- Help for tests of asynchronous code: time is simulated, nothing sleeps.
 -- Loaded at the first use of `asyncio.testing`.
-local asyncio <const> = require "asyncio.core"
+local asyncio <const> = ... -- the module, from src/parts.c
 
 local testing <const> = {
   stream_pair = require("asyncio.memory").stream_pair, -- src/memory.c
