@@ -56,6 +56,7 @@
 #define lua_writestringerror(s, p) (fprintf(stderr, (s), (p)), fflush(stderr))
 #endif
 
+struct sigaction;
 typedef struct asy_State asy_State;
 typedef struct asy_Loop asy_Loop;
 typedef struct asy_Ready asy_Ready;
@@ -151,6 +152,10 @@ struct asy_State {
     lua_CFunction f;
     int place;
   } protectors[8];
+
+  asy_List dispositions;           /* what was there before signals were watched; disposition.c */
+  struct sigaction *sigint_before; /* the one of SIGINT among them, or NULL: the program has no
+                                      handler of its own for it; disposition.c, interrupt.c */
 
   uint64_t tasks_made; /* numbers the default names, Task-1 ...; task.c */
   bool closing;        /* lua_close has begun: no new loops; core.c */

@@ -64,8 +64,7 @@ void asy_ring_keep(lua_State *L, asy_Loop *loop) {
 
 /* ---- handles */
 
-/* Call the function of the handle on top of the stack. */
-static void handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
+void asy_handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
   asy_State *S = loop->S;
   int idx = lua_gettop(L);
   if (!lua_checkstack(L, handle->nargs + LUA_MINSTACK)) {
@@ -89,7 +88,7 @@ void asy_handle_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   ring_take(L);
   lua_insert(L, -2);
   asy_shelf_set(L, loop->shelf, ASY_LOOP_RING);
-  if (!handle->cancelled) handle_call(L, loop, handle);
+  if (!handle->cancelled) asy_handle_call(L, loop, handle);
   lua_pop(L, 1);
 }
 

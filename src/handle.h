@@ -32,6 +32,10 @@ ASY_FUNC asy_Handle *asy_handle_new(lua_State *L, asy_Loop *loop, int nargs);
 /* Append the handle on top of the stack to the ready queue. [-1, +0, -] */
 ASY_FUNC void asy_handle_queue(lua_State *L, asy_Loop *loop, asy_Handle *handle);
 
+/* Call the function of the handle on top of the stack, which stays there; what it raises is
+ * reported. [-0, +0, -] */
+ASY_FUNC void asy_handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle);
+
 /* The run function of handles; an entry that has it is one. */
 ASY_FUNC void asy_handle_run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 

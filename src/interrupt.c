@@ -75,8 +75,15 @@ static bool interrupt_install(asy_Interrupt *watch) {
   return sigaction(SIGINT, &action, NULL) == 0;
 }
 
+/* Somebody may have put a handler of his own over ours, and be there still: it is left alone, but
+ * if it is the program's (loop:add_signal_handler), what it gives back one day is no longer ours.
+ */
 static void interrupt_restore(asy_Interrupt *watch) {
-  sigaction(SIGINT, &watch->previous, NULL);
+  struct sigaction now, *before = watch->S->sigint_before;
+  if (before && before->sa_handler == interrupt_on_signal)
+    *before = watch->previous;
+  else if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == interrupt_on_signal)
+    sigaction(SIGINT, &watch->previous, NULL);
 }
 
 #endif
@@ -84,7 +91,8 @@ static void interrupt_restore(asy_Interrupt *watch) {
 void asy_interrupt_begin(asy_Interrupt *watch) {
   watch->count = 0;
   watch->active = false;
-  if (interrupt_watch) return;
+  if (interrupt_watch || watch->S->sigint_before)
+    return; /* or the program has a handler of its own */
   interrupt_watch = watch;
   watch->active = interrupt_install(watch);
   if (!watch->active) interrupt_watch = NULL;

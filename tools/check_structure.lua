@@ -21,7 +21,8 @@ local LAYERS <const> = {
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
-  { name = "I/O base", rooms = { "resource", "arena", "addr", "flow" }, ordered = true },
+  { name = "I/O base", ordered = true,
+    rooms = { "resource", "disposition", "arena", "addr", "flow" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
   { name = "leaves",
     rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
@@ -61,7 +62,6 @@ local ENTERS_LUA <const> = {
 -- Writable data that must be.
 local WRITABLE <const> = {
   ["interrupt.o"] = "signals belong to the process: the handler of SIGINT needs a pointer",
-  ["signal.o"] = "signals belong to the process: the handler needs a pointer",
 }
 
 local FUNCTION_LINES <const> = 60

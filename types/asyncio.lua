@@ -883,6 +883,17 @@ function Server:get_loop() end
 ---@return asyncio.Server #
 function asyncio.start_server(handler, host, port, opts) end
 
+---Call a function whenever a signal comes, in the loop's next turn. A handler that the loop had for this signal before is replaced; other loops keep theirs. While there is one for SIGINT, Ctrl-C does nothing else.
+---@param signal any name ("SIGTERM") or number of the signal
+---@param f function what is called
+---@param ... any its arguments
+function Loop:add_signal_handler(signal, f, ...) end
+
+---Take back what `add_signal_handler` did: the disposition that was there before the first handler is there again.
+---@param signal any name ("SIGTERM") or number of the signal
+---@return boolean # false if the loop had no handler for it
+function Loop:remove_signal_handler(signal) end
+
 ---Make a socket of the current loop.
 ---@param family? string "inet" (IPv4) or "inet6" (IPv6)
 ---@param type? string "stream" (TCP)
