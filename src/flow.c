@@ -44,7 +44,6 @@ static void flow_read_stop(asy_Stream *s);
 static void flow_drop_output(asy_Stream *s, asy_Link *from, int status);
 
 static void flow_free(asy_Stream *s) {
-  asy_list_remove(&s->served.link); /* of use only if __gc was called by hand: it is pinned else */
   asy_input_take(&s->input, s->input.buffer.count);
   asy_free(s);
 }
@@ -218,9 +217,11 @@ void asy_flow_release(asy_Stream *s) {
   asy_resource_hold(&s->res, ASY_HELD_BY_LUA); /* if nobody holds it, at least this function does */
   asy_flow_close(s);
   flow_wake_all(&s->settling, UV_ECANCELED);
-  flow_forget_all(
-      &s->readers); /* of use only if __gc was called by hand: a task that waits holds the object */
+  /* Tasks hold the object, or it is pinned, but not if __gc was called by hand, or by lua_close, after
+   * which they are gone. */
+  flow_forget_all(&s->readers);
   flow_forget_all(&s->settling);
+  asy_list_remove(&s->served.link);
   if (asy_resource_release(&s->res, ASY_HELD_BY_LUA)) flow_free(s);
 }
 
@@ -402,7 +403,6 @@ static void flow_output_empty(asy_Stream *s) {
 
 /* Take a chunk out of the queue; what libuv has in its hands is freed by flow_on_write. */
 static void flow_remove_chunk(asy_Chunk *chunk) {
-  chunk->s->queued -= chunk->count;
   chunk->count = 0;
   asy_list_remove(&chunk->link);
   if (!chunk->sending) asy_free(chunk);
@@ -443,7 +443,6 @@ void asy_flow_written(asy_Chunk *chunk, int status) {
   }
   chunk->at += sent;
   chunk->count -= sent;
-  s->queued -= sent;
   if (chunk->count == 0) {
     flow_wake_all(&chunk->waiters, 0);
     flow_forget_all(&chunk->waiters);
@@ -519,16 +518,13 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   memcpy(chunk->at + chunk->count, data, n);
   chunk->count += n;
   chunk->room -= n;
-  s->queued += n;
   int err = idle ? flow_submit(s) : 0;
   if (out && !err) *out = chunk;
   return err;
 }
 
 void asy_flow_drop(asy_Chunk *chunk) {
-  asy_Stream *s = chunk->s;
   flow_forget_all(&chunk->waiters);
-  s->queued -= chunk->count - chunk->sending;
   chunk->count = chunk->sending;
   chunk->room = 0;
   if (chunk->count == 0) flow_remove_chunk(chunk);

@@ -74,7 +74,6 @@ struct asy_Stream {
   asy_Ready served; /* among the callbacks of the task that a server has started for it; server.c */
   size_t limit;     /* of the input, in bytes; see asy_flow_take */
   size_t need;      /* bytes that the first of `readers` waits for */
-  size_t queued;    /* bytes in the output */
   asy_Address peer;
   uv_os_sock_t fd; /* valid until the state is CLOSED */
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
