@@ -52,7 +52,9 @@ ASYNCIO_API int luaopen_asyncio_core(lua_State *L);
  * lua_close.
  *
  * On the host's uv_loop_t the library keeps it alive (as uv_run understands it) only while
- * something is ready, a timer runs or I/O is under way; it looks at no handle but its own. */
+ * something is ready, a timer runs or I/O is under way; it looks at no handle but its own. Those
+ * are not for the host to close: asyncio_close or lua_close comes before a uv_walk that closes
+ * everything. */
 ASYNCIO_API asyncio_Loop *asyncio_open(lua_State *L, struct uv_loop_s *uv, unsigned flags);
 
 /* Do what is ready, without ever sleeping, for `budget` seconds at the most (0: one turn); it stops

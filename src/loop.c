@@ -308,7 +308,6 @@ static void loop_on_idle(uv_idle_t *idle) {
 }
 
 void asy_ready_notify(asy_Loop *loop) {
-  if (uv_is_closing((uv_handle_t *)&loop->backend->idle)) return; /* by uv_walk of the host */
   uv_idle_start(&loop->backend->idle, loop_on_idle);
 }
 

@@ -119,8 +119,9 @@ static void poll_late(Check *t) {
            "local asyncio = require 'asyncio'\n"
            "local loop = asyncio.get_event_loop()\n"
            "order = ''\n"
+           "local now = loop:time()\n"
            "for i = 9, 1, -1 do\n"
-           "  loop:call_later(i / 1000, function() order = order .. i end)\n"
+           "  loop:call_at(now + i / 1000, function() order = order .. i end)\n"
            "end\n");
   uv_sleep(15);
   asyncio_poll(loop, 0);
