@@ -458,7 +458,8 @@ static void flow_on_write(uv_write_t *req, int status) {
   asy_flow_written(ASY_CONTAINER(req, asy_Chunk, req), status);
 }
 
-/* Give the first chunk, or the beginning of it, to libuv. */
+/* Give the first chunk, or the beginning of it, to libuv. It is not counted in the loop's in_flight:
+ * like reading it depends on the peer, who may be a task here that sleeps in simulated time. */
 static int flow_submit(asy_Stream *s) {
   asy_Chunk *chunk = ASY_CONTAINER(asy_list_first(&s->output), asy_Chunk, link);
   chunk->sending = chunk->count < FLOW_SLICE ? chunk->count : FLOW_SLICE;
