@@ -347,7 +347,7 @@ describe("run_until_complete", function()
   end))
 
   it("wants an awaitable", with_loop(function(loop)
-    assert.error_matches(function() loop:run_until_complete() end, "awaitable.*expected, got no value")
+    assert.error_matches(function() loop:run_until_complete() end, "awaitable.*, got no value")
     assert.error_matches(function() loop:run_until_complete(5) end, "awaitable.*, got number")
     assert.error_matches(function() loop:run_until_complete(loop:create_future(), 5) end,
       "only a function takes arguments")

@@ -217,8 +217,8 @@ void asy_flow_release(asy_Stream *s) {
   asy_resource_hold(&s->res, ASY_HELD_BY_LUA); /* if nobody holds it, at least this function does */
   asy_flow_close(s);
   flow_wake_all(&s->settling, UV_ECANCELED);
-  /* Tasks hold the object, or it is pinned, but not if __gc was called by hand, or by lua_close, after
-   * which they are gone. */
+  /* Tasks hold the object, or it is pinned, but not if __gc was called by hand, or by lua_close,
+   * after which they are gone. */
   flow_forget_all(&s->readers);
   flow_forget_all(&s->settling);
   asy_list_remove(&s->served.link);
@@ -458,8 +458,9 @@ static void flow_on_write(uv_write_t *req, int status) {
   asy_flow_written(ASY_CONTAINER(req, asy_Chunk, req), status);
 }
 
-/* Give the first chunk, or the beginning of it, to libuv. It is not counted in the loop's in_flight:
- * like reading it depends on the peer, who may be a task here that sleeps in simulated time. */
+/* Give the first chunk, or the beginning of it, to libuv. It is not counted in the loop's
+ * in_flight: like reading it depends on the peer, who may be a task here that sleeps in simulated
+ * time. */
 static int flow_submit(asy_Stream *s) {
   asy_Chunk *chunk = ASY_CONTAINER(asy_list_first(&s->output), asy_Chunk, link);
   chunk->sending = chunk->count < FLOW_SLICE ? chunk->count : FLOW_SLICE;
@@ -547,6 +548,7 @@ typedef struct flow_Box {
 } flow_Box;
 
 void asy_flow_box(lua_State *L, asy_State *S) {
+  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing"); /* who would free it? */
   asy_type_create(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), ASY_FLOW_TASK);
 }
 

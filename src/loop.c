@@ -475,7 +475,7 @@ static void loop_new_shelf(lua_State *L, asy_Loop *loop) {
 }
 
 asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags) {
-  if (S->closing) luaL_error(L, "the Lua state is closing");
+  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_Loop *loop = asy_type_create(L, S, ASY_SLOT_LOOP_TYPE, sizeof *loop, 2);
   loop->closed = true; /* valid, and nothing to release yet */

@@ -560,11 +560,39 @@ bool asy_wait_in_finalizer(lua_State *L) {
   return false;
 }
 
+/* The lowest level of a thread's stack; -1 if it is empty. Asking for a level takes time with its
+ * number. */
+static int wait_lowest_level(lua_State *co) {
+  lua_Debug ar;
+  int above = -1, below = 0; /* a level that there is, one that there is not */
+  while (lua_getstack(co, below, &ar)) {
+    above = below;
+    below = below * 2 + 1;
+  }
+  while (below - above > 1) {
+    int middle = (above + below) / 2;
+    if (lua_getstack(co, middle, &ar))
+      above = middle;
+    else
+      below = middle;
+  }
+  return above;
+}
+
+bool asy_wait_state_closes(asy_State *S) {
+  lua_Debug ar;
+  if (S->closing || S->running) return S->closing;
+  if (!lua_getstack(S->main, wait_lowest_level(S->main), &ar)) return false;
+  lua_getinfo(S->main, "n", &ar);
+  return wait_is_finalizer(&ar);
+}
+
 int asy_wait_outside(lua_State *L, asy_State *S) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (S->forbidden) return luaL_error(L, "cannot wait %s", S->forbidden);
   if (!S->waiter) {
-    if (!S->running && !asy_wait_in_finalizer(L)) return S->toplevel(L);
+    if (!S->running && !asy_wait_in_finalizer(L) && !asy_wait_state_closes(S))
+      return S->toplevel(L);
     if (!S->running) return luaL_error(L, "cannot wait inside a finalizer (__gc)");
     return luaL_error(
         L, "cannot wait in a callback of the loop (call_soon, call_later, a done callback): "

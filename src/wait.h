@@ -149,6 +149,10 @@ ASY_FUNC int asy_wait_outside(lua_State *L, asy_State *S);
 /* Is a finalizer (__gc) being run on this thread? [-0, +0, -] */
 ASY_FUNC bool asy_wait_in_finalizer(lua_State *L);
 
+/* Is the Lua state being closed, as far as can be told: is the lowest frame of its main thread that
+ * of a finalizer? Objects that are made then get no finalizer any more. [-0, +0, -] */
+ASY_FUNC bool asy_wait_state_closes(asy_State *S);
+
 /* Suspend the task until it is woken or cancelled, then go on in k. The caller has linked the
  * record. Call as `return asy_wait_park(...)`. L is the thread of asy_wait_begin. `on`: if it is a
  * userdata on the caller's stack, it is kept alive for the time of the wait, even if the user

@@ -11,7 +11,8 @@ local function virtual_loop()
   return asyncio.new_event_loop { clock = "virtual" }
 end
 
---- Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.
+--- Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing
+-- is ready.
 -- @function testing.run
 -- @tparam function fn what is run
 -- @param[opt] ... its arguments

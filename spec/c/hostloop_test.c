@@ -52,7 +52,8 @@ static int hostloop_is_true(lua_State *L, const char *global) {
 
 static void hostloop_run_until(Check *t, lua_State *L, uv_loop_t *uv, const char *global) {
   uint64_t end = uv_hrtime() + UINT64_C(10000000000);
-  while (!hostloop_is_true(L, global) && uv_hrtime() < end) uv_run(uv, UV_RUN_ONCE);
+  while (!hostloop_is_true(L, global) && uv_hrtime() < end)
+    uv_run(uv, UV_RUN_ONCE);
   check(t, hostloop_is_true(L, global));
 }
 
@@ -296,7 +297,8 @@ static void hostloop_foreign_handles(Check *t) {
   hostloop_finish(t, &uv);
 }
 
-/* Without an idle handle of the host the loop would sleep: work from the host's callback wakes it. */
+/* Without an idle handle of the host the loop would sleep: work from the host's callback wakes it.
+ */
 static void hostloop_woken_outside(Check *t) {
   uv_loop_t uv;
   Foreign f;
@@ -364,7 +366,8 @@ static void hostloop_lua_close_first(Check *t) {
   hostloop_run_until(t, L, &uv, "ready");
   lua_close(L);
   foreign_start(&uv, &f, NULL);
-  for (int i = 0; i < 10; i++) uv_run(&uv, UV_RUN_NOWAIT);
+  for (int i = 0; i < 10; i++)
+    uv_run(&uv, UV_RUN_NOWAIT);
   foreign_close(&f);
   hostloop_finish(t, &uv);
 }
@@ -436,12 +439,11 @@ static void hostloop_exit_in_task(Check *t) {
     lua_State *L = host_new_state();
     asyncio_open(L, &uv, 0);
     (void)luaL_dostring(L, in_flight);
-    (void)luaL_dostring(L,
-                        "local asyncio = require 'asyncio'\n"
-                        "asyncio.get_event_loop():create_task(function()\n"
-                        "  while not ready do asyncio.sleep(0.001) end\n"
-                        "  os.exit(7, true)\n"
-                        "end)\n");
+    (void)luaL_dostring(L, "local asyncio = require 'asyncio'\n"
+                           "asyncio.get_event_loop():create_task(function()\n"
+                           "  while not ready do asyncio.sleep(0.001) end\n"
+                           "  os.exit(7, true)\n"
+                           "end)\n");
     alarm(30);
     uv_run(&uv, UV_RUN_DEFAULT);
     _exit(99);
@@ -494,11 +496,13 @@ static void hostloop_two_states(Check *t) {
              "end\n");
   }
   check_int(t, uv_run(&uv, UV_RUN_DEFAULT), 0);
-  for (int i = 0; i < 3; i++) check_int(t, host_integer(states[i], "count"), 100);
+  for (int i = 0; i < 3; i++)
+    check_int(t, host_integer(states[i], "count"), 100);
   lua_close(states[1]);
-  host_run(t, states[0],
-           "local asyncio = require 'asyncio'\n"
-           "asyncio.get_event_loop():create_task(function() asyncio.sleep(0.001) more = true end)\n");
+  host_run(
+      t, states[0],
+      "local asyncio = require 'asyncio'\n"
+      "asyncio.get_event_loop():create_task(function() asyncio.sleep(0.001) more = true end)\n");
   check_int(t, uv_run(&uv, UV_RUN_DEFAULT), 0);
   check(t, hostloop_is_true(states[0], "more"));
   lua_close(states[2]);
@@ -508,10 +512,11 @@ static void hostloop_two_states(Check *t) {
 
 CHECK_MAIN({"runs", hostloop_runs}, {"nothing_to_do", hostloop_nothing_to_do},
            {"order", hostloop_order}, {"timers", hostloop_timers}, {"sockets", hostloop_sockets},
-           {"foreign_handles", hostloop_foreign_handles},
-           {"woken_outside", hostloop_woken_outside}, {"close_then_run", hostloop_close_then_run},
+           {"foreign_handles", hostloop_foreign_handles}, {"woken_outside", hostloop_woken_outside},
+           {"close_then_run", hostloop_close_then_run},
            {"close_both_then_run", hostloop_close_both_then_run},
            {"lua_close_first", hostloop_lua_close_first},
            {"lua_close_at_once", hostloop_lua_close_at_once}, {"collected", hostloop_collected},
-           {"close_in_callback", hostloop_close_in_callback}, {"exit_in_task", hostloop_exit_in_task}, {"refusals", hostloop_refusals},
+           {"close_in_callback", hostloop_close_in_callback},
+           {"exit_in_task", hostloop_exit_in_task}, {"refusals", hostloop_refusals},
            {"two_states", hostloop_two_states})
