@@ -590,6 +590,17 @@ describe("an error that nobody looked at", function()
     assert.same({ "first", true, "callback", "task" }, seen)
   end))
 
+  it("is reported although a finalizer closes the loop in the same collection", function()
+    local loop <const> = virtual.loop()
+    loop:create_future():set_exception("not lost")
+    setmetatable({}, { __gc = function() loop:close() end })
+    collect()
+    assert.is_true(loop:is_closed())
+    local reports <const> = take_reports()
+    assert.equal(1, #reports)
+    assert.equal("not lost", reports[1].exception)
+  end)
+
   it("is printed when there is no handler", function()
     local done <const> = helper.run_script([[
       local asyncio = require "asyncio"

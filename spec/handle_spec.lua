@@ -297,7 +297,24 @@ describe("call_later and call_at", function()
     assert.same({ 0.5, 1, 1.5, 2, 2.5 }, times)
   end))
 
-  it("that raise each time are reported each time", inside(function(loop)
+  it("that started a task are not that task: cancelling them later leaves it alone (research/"
+    .. "peers.md, appendix B, 10)", inside(function(loop)
+      local log <const> = {}
+      local t
+      local handle <const> = loop:call_later(1, function()
+        t = asyncio.create_task(function()
+          asyncio.sleep(2)
+          log[1] = "waited to its end"
+        end)
+      end)
+      asyncio.sleep(2)
+      handle:cancel()
+      t:await()
+      assert.same({ "waited to its end" }, log)
+      assert.equal(3, loop:time())
+    end))
+
+  it("that raise each time are reported each time (10)", inside(function(loop)
     local function tick()
       loop:call_later(1, tick)
       error("tick")

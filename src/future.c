@@ -201,8 +201,9 @@ static void future_report(lua_State *L, asy_Loop *loop, int failure) {
 
 static int failure_gc(lua_State *L) {
   asy_Failure *failure = asy_type_test(L, asy_state(L), 1, ASY_SLOT_FAILURE);
-  if (!failure || asy_list_is_empty(&failure->link)) return 0;
+  if (!failure || (asy_list_is_empty(&failure->link) && !failure->late)) return 0;
   asy_list_remove(&failure->link);
+  failure->late = false;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   future_report(L, failure->loop, 1);
   return 0;
@@ -212,9 +213,12 @@ void asy_future_report_unseen(lua_State *L, asy_Loop *loop) {
   asy_Link *link;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   while ((link = asy_list_take(&loop->unseen)) != NULL) {
+    asy_Failure *failure = ASY_CONTAINER(link, asy_Failure, link);
     asy_shelf_push(L, loop->shelf, ASY_LOOP_UNSEEN);
-    lua_rawgetp(L, -1, ASY_CONTAINER(link, asy_Failure, link));
-    if (!lua_isnil(L, -1)) future_report(L, loop, -1);
+    if (lua_rawgetp(L, -1, failure) == LUA_TNIL)
+      failure->late = true;
+    else
+      future_report(L, loop, -1);
     lua_pop(L, 2);
   }
 }
