@@ -80,7 +80,8 @@ static void scope_push_function(lua_State *L) {
   asy_Dump dump;
   dump.count = 0;
   bool ok = luaL_loadbuffer(L, scope_source, sizeof scope_source - 1, "=asyncio") == LUA_OK;
-  if (!ok || lua_dump(L, scope_write, &dump, 1)) luaL_error(L, "cannot prepare asyncio.scope");
+  if (!ok) lua_error(L); /* no memory */
+  if (lua_dump(L, scope_write, &dump, 1)) luaL_error(L, "cannot prepare asyncio.scope");
   lua_settop(L, top);
   if (luaL_loadbufferx(L, dump.bytes, dump.count, "=asyncio", "b") != LUA_OK) lua_error(L);
   lua_call(L, 0, 1);

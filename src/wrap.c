@@ -250,11 +250,14 @@ static int wrap_patch(lua_State *L) {
     lua_setfield(L, 3, f->name);
   }
   lua_pushcclosure(L, patch_undo, 2);
-  for (const luaL_Reg *f = patch_functions; f->name; f++) {
+  /* All of them are made before one is put in: memory may end in between. */
+  int n = 0;
+  for (const luaL_Reg *f = patch_functions; f->name; f++, n++) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushcclosure(L, f->func, 1);
-    lua_setfield(L, 1, f->name);
   }
+  while (n-- > 0)
+    lua_setfield(L, 1, patch_functions[n].name);
   return 1;
 }
 
