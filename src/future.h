@@ -37,7 +37,8 @@ struct asy_Future {
 typedef struct asy_Failure {
   asy_Link link; /* in asy_Loop.unseen until somebody looks at the error */
   asy_Loop *loop;
-  bool late; /* the loop has closed, but the finalizer, which was due already, has yet to report it */
+  bool late; /* the loop has closed, but the finalizer, which was due already, has yet to report it
+              */
 } asy_Failure;
 
 enum {
