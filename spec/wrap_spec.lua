@@ -571,6 +571,22 @@ describe("asyncio.patch", function()
     assert.equal(patched, coroutine.resume)
   end)
 
+  it("does not give back what a sandbox has taken out", function()
+    local globals = package.loaded._G
+    local saved, all = globals.coroutine, {}
+    globals.coroutine = { resume = saved.resume, status = saved.status }
+    local mine = globals.coroutine
+    local again = asyncio.patch()
+    for name in pairs(mine) do all[#all + 1] = name end
+    local patched = mine.resume
+    again()
+    globals.coroutine = saved
+    table.sort(all)
+    assert.same({ "resume", "status" }, all)
+    assert.is_true(patched ~= saved.resume)
+    assert.same({ resume = saved.resume, status = saved.status }, mine)
+  end)
+
   it("is an error without a table to patch", function()
     local globals = package.loaded._G
     local saved = globals.coroutine

@@ -220,8 +220,10 @@ static int patch_undo(lua_State *L) {
   lua_getglobal(L, "coroutine");
   if (!lua_istable(L, -1)) return 0;
   for (const luaL_Reg *f = patch_functions; f->name; f++) {
-    lua_getfield(L, lua_upvalueindex(2), f->name);
-    lua_setfield(L, -2, f->name);
+    if (lua_getfield(L, lua_upvalueindex(2), f->name) == LUA_TNIL)
+      lua_pop(L, 1);
+    else
+      lua_setfield(L, -2, f->name);
   }
   return 0;
 }
@@ -230,7 +232,7 @@ static int patch_undo(lua_State *L) {
 Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass
 through: libraries that make
 coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable
-before is not reached.
+before is not reached. A function that the library lacks, as in a sandbox, is not put in.
 @function patch
 @treturn function undoes it
 @waits no
@@ -243,21 +245,29 @@ static int wrap_patch(lua_State *L) {
   lua_settop(L, 0);
   if (lua_getglobal(L, "coroutine") != LUA_TTABLE)
     return luaL_error(L, "there is no global table 'coroutine' to patch");
-  lua_pushvalue(L, lua_upvalueindex(1));
   lua_newtable(L);
   for (const luaL_Reg *f = patch_functions; f->name; f++) {
     lua_getfield(L, 1, f->name);
-    lua_setfield(L, 3, f->name);
+    lua_setfield(L, 2, f->name);
   }
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 2);
   lua_pushcclosure(L, patch_undo, 2);
-  /* All of them are made before one is put in: memory may end in between. */
   int n = 0;
   for (const luaL_Reg *f = patch_functions; f->name; f++, n++) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushcclosure(L, f->func, 1);
   }
-  while (n-- > 0)
-    lua_setfield(L, 1, patch_functions[n].name);
+  /* From here on nothing needs memory, so that they are put in together or not at all: a field that
+   * a sandbox has taken out is not made anew. */
+  while (n-- > 0) {
+    bool missing = lua_getfield(L, 2, patch_functions[n].name) == LUA_TNIL;
+    lua_pop(L, 1);
+    if (missing)
+      lua_pop(L, 1);
+    else
+      lua_setfield(L, 1, patch_functions[n].name);
+  }
   return 1;
 }
 

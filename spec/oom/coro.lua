@@ -61,7 +61,8 @@ return {
   {
     name = "patch: waits pass through a coroutine",
     covers = { "patch" },
-    setup = function() return { global = coroutine.resume } end,
+    -- `undo` is there from the start: a new field would need memory after the patch is in place.
+    setup = function() return { global = coroutine.resume, undo = false } end,
     run = function(asyncio, _, t)
       t.undo = asyncio.patch()
       local co = coroutine.create(function(a)
@@ -74,13 +75,35 @@ return {
       local _, two = assert(coroutine.resume(co, 10))
       assert(one == 2 and two == 11)
       t.undo()
-      t.undo = nil
+      t.undo = false
     end,
     check = function(asyncio, _, t)
       if t.undo then t.undo() end
       -- a patch that failed half-way must be complete or not there at all
       asyncio.patch()()
       assert(coroutine.resume == t.global, "the global library is not as it was")
+    end,
+  },
+  {
+    name = "patch: of a library that lacks a function",
+    covers = {},
+    setup = function()
+      local whole = coroutine
+      local lib = { resume = whole.resume, status = whole.status, close = whole.close }
+      _G.coroutine = lib
+      return { whole = whole, lib = lib, undo = false }
+    end,
+    run = function(asyncio, _, t)
+      t.undo = asyncio.patch()
+      t.undo()
+      t.undo = false
+    end,
+    check = function(_, _, t)
+      _G.coroutine = t.whole
+      for name, f in pairs(t.lib) do
+        assert(f == t.whole[name], "patch or its undo stopped half-way")
+      end
+      assert(t.lib.wrap == nil)
     end,
   },
   {
