@@ -1077,7 +1077,7 @@ function Task:print_stack() end
 ---@return function # the iterator; then nil, nil, and a closer with which `break` closes the generator
 function asyncio.wrap(fn) end
 
----Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass through: libraries that make coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable before is not reached.
+---Give the global `coroutine` library versions of resume, wrap, close and status that let waits pass through: libraries that make coroutines inside then work in tasks. Code that took `coroutine.resume` into a local variable before is not reached. A function that the library lacks, as in a sandbox, is not put in.
 ---@return function # undoes it
 function asyncio.patch() end
 
