@@ -7,7 +7,8 @@
 #include "state.h"
 
 #define ASYNCIO_ALL_FLAGS \
-  (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_SCRIPT | ASYNCIO_KEEP_SIGPIPE)
+  (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_SCRIPT | ASYNCIO_KEEP_SIGPIPE | \
+   ASYNCIO_ALLOW_THREADS)
 
 static asy_Loop *asyncio_inner(asyncio_Loop *loop) {
   return (asy_Loop *)(void *)loop;

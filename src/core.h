@@ -64,6 +64,8 @@ typedef struct asy_Wait asy_Wait;
 typedef struct asy_Future asy_Future;
 typedef struct asy_Task asy_Task;
 typedef struct asy_Backend asy_Backend; /* loop.c: what libuv can see of a loop */
+typedef struct asy_Inbox asy_Inbox;     /* inbox.c */
+typedef struct asy_Pool asy_Pool;       /* thread.c: the threads of a loop */
 
 /* The classes of errors, in the order of the shelf's first slots. */
 typedef enum asy_Class {
@@ -192,6 +194,8 @@ typedef struct asy_Thread {
 
 #define ASY_POOL_SIZE 1024
 
+#define ASY_THREADS_MOST 1024 /* of asy_Loop.thread_limit */
+
 /* Something that must be shut down when its loop closes: an open libuv handle, as a rule. Embedded
  * in what it belongs to. */
 typedef struct asy_Closer {
@@ -227,17 +231,21 @@ struct asy_Loop {
   int cancel_depth;     /* nested walks of cancel() down the chain of waits; task.c */
   void (*after_turn)(lua_State *L,
                      asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
-  int interrupts;  /* SIGINTs that became a cancellation of the main task; loop.c */
-  int holds;       /* who outside may still complete something: no deadlock while > 0 */
-  int in_flight;   /* requests that the virtual clock must not overtake; resource.c */
-  uint8_t factory; /* asy_Factory: how tasks are made; task.c */
-  bool is_virtual; /* new_event_loop{clock = "virtual"} */
+  int interrupts;    /* SIGINTs that became a cancellation of the main task; loop.c */
+  asy_Inbox *inbox;  /* for other threads; NULL before the first needs it; loop.c */
+  asy_Pool *workers; /* the threads for jobs; NULL before the first job; thread.c */
+  int thread_limit;  /* how many of them there may be; 0: as many as is usual; thread.c */
+  int holds;         /* who outside may still complete something: no deadlock while > 0 */
+  int in_flight;     /* requests that the virtual clock must not overtake; resource.c */
+  uint8_t factory;   /* asy_Factory: how tasks are made; task.c */
+  bool is_virtual;   /* new_event_loop{clock = "virtual"} */
   bool debug;
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
   bool hosted;           /* the host runs the uv_loop_t; loop.c */
   bool by_host;          /* a host's turn: nobody is there to raise a KeyboardInterrupt; loop.c */
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
+  bool allows_threads;   /* made by a script, or the host allows it; loop.c */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */
   bool shutting_down;    /* a Runner cancels what is left; runner.c */

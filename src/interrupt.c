@@ -3,16 +3,26 @@
  *
  * The handler counts and wakes the poll. When the count passes what is tolerated it also sets a
  * hook on the threads that may be executing Lua code, as lua itself does, so that a busy loop is
- * interrupted by a KeyboardInterrupt. The pointer below is the one writable static variable of the
- * library: a signal handler gets no argument. */
+ * interrupted by a KeyboardInterrupt. The pointer below, with the thread that it belongs to, is the
+ * one writable static variable of the library: a signal handler gets no argument. The system may
+ * deliver the signal to any thread, to one that runs a job for instance: that one hands it on. */
 #include "interrupt.h"
 
 #include <errno.h>
 #include <string.h>
 
+#ifndef _WIN32
+#include <pthread.h>
+#include <signal.h>
+#endif
+
 #include "error.h"
 
 static asy_Interrupt *volatile interrupt_watch = NULL;
+
+#ifndef _WIN32
+static pthread_t interrupt_thread; /* on which the watch lives; valid while there is one */
+#endif
 
 static void interrupt_raise(lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -31,10 +41,20 @@ static void interrupt_hook_all(const asy_Interrupt *watch, lua_Hook hook) {
   }
 }
 
+/* Is this another thread than the watch's? Then that one gets the signal instead. */
+static bool interrupt_is_elsewhere(void) {
+#ifdef _WIN32
+  return false;
+#else
+  return !pthread_equal(pthread_self(), interrupt_thread) &&
+         pthread_kill(interrupt_thread, SIGINT) == 0;
+#endif
+}
+
 static void interrupt_on_signal(int signum) {
   int saved = errno;
   asy_Interrupt *watch = interrupt_watch;
-  if (watch) {
+  if (watch && !interrupt_is_elsewhere()) {
     watch->count++;
     if (asy_interrupt_is_due(watch)) interrupt_hook_all(watch, interrupt_raise);
     /* That did not help: a C function is busy, or a coroutine that we do not know. The next one
@@ -93,6 +113,9 @@ void asy_interrupt_begin(asy_Interrupt *watch) {
   watch->active = false;
   if (interrupt_watch || watch->S->sigint_before)
     return; /* or the program has a handler of its own */
+#ifndef _WIN32
+  interrupt_thread = pthread_self();
+#endif
   interrupt_watch = watch;
   watch->active = interrupt_install(watch);
   if (!watch->active) interrupt_watch = NULL;

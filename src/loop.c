@@ -13,6 +13,7 @@
 
 #include "deadlock.h"
 #include "error.h"
+#include "inbox.h"
 #include "interrupt.h"
 #include "name.h"
 #include "pin.h"
@@ -122,7 +123,10 @@ static void loop_on_timer(uv_timer_t *timer) {
 
 static void loop_on_async(uv_async_t *async) {
   asy_Backend *backend = async->data;
-  if (backend->loop && backend->loop->hosted) asy_ready_notify(backend->loop);
+  asy_Loop *loop = backend->loop;
+  if (!loop) return;
+  if (loop->inbox) asy_inbox_drain(loop->inbox, loop);
+  if (loop->hosted) asy_ready_notify(loop);
 }
 
 /* Set the uv timer for a time from now; libuv counts milliseconds: never early. */
@@ -379,6 +383,21 @@ bool asy_loop_poll(asy_Loop *loop, double budget) {
   return !asy_list_is_empty(&loop->ready) || asy_timer_left(loop) == 0;
 }
 
+/* ---- other threads */
+
+asy_Inbox *asy_loop_inbox(asy_Loop *loop) {
+  if (!loop->inbox) loop->inbox = asy_inbox_new(&loop->backend->async);
+  return loop->inbox;
+}
+
+void asy_loop_hold(asy_Loop *loop) {
+  if (loop->holds++ == 0 && loop->hosted) uv_ref((uv_handle_t *)&loop->backend->async);
+}
+
+void asy_loop_unhold(asy_Loop *loop) {
+  if (--loop->holds == 0 && loop->hosted) uv_unref((uv_handle_t *)&loop->backend->async);
+}
+
 /* ---- making and closing */
 
 static void loop_on_close(uv_handle_t *handle) {
@@ -489,6 +508,7 @@ asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags
   loop->is_virtual = (flags & ASY_LOOP_VIRTUAL) != 0;
   loop->debug = (flags & ASY_LOOP_DEBUG) != 0;
   loop->watches_sigint = (flags & ASY_LOOP_SIGINT) != 0;
+  loop->allows_threads = (flags & (ASY_LOOP_SIGINT | ASY_LOOP_THREADS_ALLOWED)) != 0;
   loop->hosted = uv != NULL;
   if (!(flags & ASY_LOOP_KEEP_SIGPIPE)) asy_pin_ignore_sigpipe();
   loop_new_shelf(L, loop);
@@ -513,6 +533,9 @@ static void loop_release(asy_Loop *loop) {
     closer->close(closer);
   }
   loop->hosted = false; /* nobody is to be notified any more */
+  if (loop->inbox) asy_inbox_close(loop->inbox);
+  asy_inbox_release(loop->inbox);
+  loop->inbox = NULL;
   loop_close_backend(loop->backend);
   loop->backend = NULL;
   while (asy_list_take(&loop->ready))

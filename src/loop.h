@@ -15,7 +15,8 @@ typedef enum asy_LoopFlags {
   ASY_LOOP_VIRTUAL = 1, /* simulated time */
   ASY_LOOP_DEBUG = 2,
   ASY_LOOP_SIGINT = 4, /* Ctrl-C works while it is driven */
-  ASY_LOOP_KEEP_SIGPIPE = 8
+  ASY_LOOP_KEEP_SIGPIPE = 8,
+  ASY_LOOP_THREADS_ALLOWED = 16 /* jobs may run on threads */
 } asy_LoopFlags;
 
 /* Push a new Loop. uv: the host's loop, or NULL for one of its own. Raises an OSError if libuv
@@ -41,6 +42,15 @@ ASY_FUNC void asy_loop_check_open(lua_State *L, asy_Loop *loop);
 
 /* The libuv loop, for the rooms that do I/O. [-0, +0, -] */
 ASY_FUNC uv_loop_t *asy_loop_uv(asy_Loop *loop);
+
+/* The loop's inbox, made when it is first asked for; NULL: no memory. Who hands it to another
+ * thread holds it for that. [-0, +0, -] */
+ASY_FUNC asy_Inbox *asy_loop_inbox(asy_Loop *loop);
+
+/* Somebody outside may still complete something, and has not yet: until asy_loop_unhold there is no
+ * deadlock, and a host's loop stays alive. [-0, +0, -] */
+ASY_FUNC void asy_loop_hold(asy_Loop *loop);
+ASY_FUNC void asy_loop_unhold(asy_Loop *loop);
 
 /* Run the loop until the future at index `fut` of L is done (0: until stop()). Pushes nothing.
  * False if the loop was stopped before; raises KeyboardInterrupt. [-0, +0, v] */

@@ -40,7 +40,8 @@ static int script_get_event_loop(lua_State *L) {
 Make a loop. It is not the current one unless `set_event_loop` makes it so.
 @function new_event_loop
 @tparam[opt] table opts `clock="virtual"`: time is simulated, it jumps to the next timer when
-nothing is ready; `debug=true`
+nothing is ready; `debug=true`; `threads=n`: at most n threads for to_thread, as
+Loop:set_thread_count sets it
 @treturn Loop
 @waits no
 @raise argument error; OSError if libuv cannot make a loop
@@ -49,6 +50,7 @@ nothing is ready; `debug=true`
 */
 static int script_new_event_loop(lua_State *L) {
   unsigned flags = ASY_LOOP_SIGINT;
+  lua_Integer threads = 0;
   if (!lua_isnoneornil(L, 1)) {
     luaL_checktype(L, 1, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
@@ -62,12 +64,16 @@ static int script_new_event_loop(lua_State *L) {
       } else if (strcmp(key, "debug") == 0) {
         luaL_argcheck(L, lua_isboolean(L, -1), 1, "debug must be a boolean");
         if (lua_toboolean(L, -1)) flags |= ASY_LOOP_DEBUG;
+      } else if (strcmp(key, "threads") == 0) {
+        threads = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : 0;
+        luaL_argcheck(L, threads > 0 && threads <= ASY_THREADS_MOST, 1,
+                      "threads must be an integer from 1 to 1024");
       } else {
         return luaL_argerror(L, 1, lua_pushfstring(L, "unknown option '%s'", key));
       }
     }
   }
-  asy_loop_new(L, asy_state(L), NULL, flags);
+  asy_loop_new(L, asy_state(L), NULL, flags)->thread_limit = (int)threads;
   return 1;
 }
 

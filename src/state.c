@@ -20,6 +20,7 @@
 #include "server.h"
 #include "signal.h"
 #include "stream.h"
+#include "thread.h"
 #include "wrap.h"
 
 /* Lua's own pcall keeps `true` below the function, xpcall the function, the handler and `true`. */
@@ -57,6 +58,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_server_open(L, S);
   asy_disposition_open(L, S);
   asy_signal_open(L, S);
+  asy_thread_open(L, S);
   asy_script_seal(L, S);
   asy_parts_open(L, S);
 }
