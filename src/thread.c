@@ -443,10 +443,11 @@ static void thread_check_upvalues(lua_State *L, int f, int arg) {
   }
 }
 
-/* Push the function that `rest` ("b.c") leads to from the table on top, or nil; raw. */
+/* Replace the table on top by what `rest` ("b.c") leads to from it, or nil; raw. */
 static void thread_follow(lua_State *L, const char *rest) {
   for (const char *dot = rest; dot; rest = dot + 1) {
     if (!lua_istable(L, -1)) {
+      lua_pop(L, 1);
       lua_pushnil(L);
       return;
     }
