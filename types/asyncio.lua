@@ -730,7 +730,7 @@ function asyncio.get_running_loop() end
 function asyncio.get_event_loop() end
 
 ---Make a loop. It is not the current one unless `set_event_loop` makes it so.
----@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`
+---@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`; `threads=n`: at most n threads for to_thread, as Loop:set_thread_count sets it
 ---@return asyncio.Loop #
 function asyncio.new_event_loop(opts) end
 
@@ -1071,6 +1071,25 @@ function Task:traceback() end
 
 ---Write the task and its stack to stderr.
 function Task:print_stack() end
+
+---Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its results. Tasks go on meanwhile. The function is a Lua function without upvalues (but for `_ENV`: globals are those of the thread's state), or the name of a function in a library. What it is given and what it returns is copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is reached in two ways stays one table. The thread's state has the standard libraries and this state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules stay for the next job that happens to run there.
+---
+---Waits: yes. When cancelled: raises CancelledError; a job that has not begun is dropped, one that has begun runs on and its results are dropped
+---@param fn function|string the function, or its name, `"os.execute"`, `"socket.http.request"` (the module must be loaded here)
+---@param ... any arguments
+---@return any # the function's results
+function asyncio.to_thread(fn, ...) end
+
+---The same as `asyncio.to_thread`, without waiting: gives a Future. To cancel it drops the job if it has not begun.
+---@param executor nil there is only the loop's own: see `Loop:set_thread_count`
+---@param fn function|string the function, or the name of a library function
+---@param ... any arguments
+---@return asyncio.Future # of the function's results
+function Loop:run_in_executor(executor, fn, ...) end
+
+---Set how many threads the loop may have for `to_thread` and `run_in_executor`: min(32, cores + 4) if nothing is said. They are started when they are needed, and end with the loop; if there are more than allowed from now on, they end when they have finished their jobs. `new_event_loop{threads = n}` does the same.
+---@param n integer 1 to 1024
+function Loop:set_thread_count(n) end
 
 ---Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
 ---@param fn function its coroutine.yield(...) hands values out
