@@ -69,7 +69,8 @@ describe("to_thread", function()
     assert.same({ 3, "x", nil, n = 4, [4] = false },
       table.pack(asyncio.to_thread(function(a, b) return a + b, "x", nil, false end, 1, 2)))
     assert.equal(0, select("#", asyncio.to_thread(function() end)))
-    assert.equal(200, select("#", asyncio.to_thread(function(...) return ... end, table.unpack({}, 1, 200))))
+    local function same(...) return ... end
+    assert.equal(200, select("#", asyncio.to_thread(same, table.unpack({}, 1, 200))))
   end)
 
   it("waits at top level", function()
@@ -103,15 +104,15 @@ describe("to_thread", function()
   end)
 
   it_runs("uses a thread's state again, which is not this one", function()
-    thread_spec_global = "here"
+    _G.thread_spec = "here"
     assert.is_nil(asyncio.to_thread(function()
-      local was = thread_spec_global
-      thread_spec_global = "there"
+      local was = _G.thread_spec
+      _G.thread_spec = "there"
       return was
     end))
-    assert.equal("there", asyncio.to_thread(function() return thread_spec_global end))
-    assert.equal("here", thread_spec_global)
-    thread_spec_global = nil
+    assert.equal("there", asyncio.to_thread(function() return _G.thread_spec end))
+    assert.equal("here", _G.thread_spec)
+    _G.thread_spec = nil
   end)
 
   it_runs("gives the thread the libraries and this state's paths", function()
@@ -119,7 +120,8 @@ describe("to_thread", function()
     package.path = path .. ";./only-here/?.lua"
     local names, its_path, its_cpath = asyncio.to_thread(function()
       local found = {}
-      for _, name in ipairs { "string", "table", "math", "io", "os", "coroutine", "utf8", "debug" } do
+      local names_of = { "string", "table", "math", "io", "os", "coroutine", "utf8", "debug" }
+      for _, name in ipairs(names_of) do
         found[#found + 1] = type(_G[name])
       end
       return found, package.path, package.cpath
@@ -139,7 +141,8 @@ end)
 describe("what is copied", function()
   it_runs("comes as it was", function()
     local same = function(...) return ... end
-    assert.same({ 1, -2.5, "a\0b", true, n = 4 }, table.pack(asyncio.to_thread(same, 1, -2.5, "a\0b", true)))
+    assert.same({ 1, -2.5, "a\0b", true, n = 4 },
+      table.pack(asyncio.to_thread(same, 1, -2.5, "a\0b", true)))
     assert.equal("integer", math.type(asyncio.to_thread(same, math.mininteger)))
     assert.equal("float", math.type(asyncio.to_thread(same, 3.0)))
     assert.equal(math.huge, asyncio.to_thread(same, math.huge))
@@ -178,7 +181,8 @@ describe("what is copied", function()
     local function job(path) io.open(path, "w"):close() end
     local function refused(pattern, ...) fails(pattern, asyncio.to_thread, job, ...) end
     refused("^argument #3, %.items%[3%]: function:", ran, { items = { 1, 2, print } })
-    refused("^argument #3, %.a%.b: table with a metatable:", ran, { a = { b = setmetatable({}, {}) } })
+    refused("^argument #3, %.a%.b: table with a metatable:", ran,
+      { a = { b = setmetatable({}, {}) } })
     refused("^argument #3: thread:", ran, coroutine.create(print))
     refused("^argument #3: userdata:", ran, io.stdout)
     refused("^argument #3, a key: function:", ran, { [print] = 1 })
@@ -197,7 +201,7 @@ describe("what is copied", function()
     local other <const> = load("return function() return x end", "chunk", "t", { x = 1 })()
     fails("_ENV", asyncio.to_thread, other)
     fails("function or name of a library function expected, got number", asyncio.to_thread, 12)
-    fails("value expected", asyncio.to_thread)
+    fails("library function expected, got no value", asyncio.to_thread)
     fails("nil expected", loop.run_in_executor, loop, "pool", job)
     asyncio.to_thread(function() end) -- whatever was queued before has run now
     assert.is_nil(io.open(ran))
@@ -220,7 +224,7 @@ describe("errors of a job", function()
     local ok, none = pcall(asyncio.to_thread, function() error(nil) end)
     assert.is_false(ok)
     assert.is_true(none == nil or type(none) == "string") -- Lua 5.5 makes a string of it
-    fails("attempt to", asyncio.to_thread, function() return thread_spec_nothing.x end)
+    fails("attempt to", asyncio.to_thread, function() return _G.thread_spec.x end)
     fails("stack overflow", asyncio.to_thread, function()
       local function f() return 1 + f() end
       return f()
@@ -292,7 +296,9 @@ describe("cancelling", function()
 
   it_runs("works through a timeout", function()
     local gate <const> = new_gate()
-    local ok, err = pcall(asyncio.wait_for, function() asyncio.to_thread(pass_gate, gate.base) end, 0.05)
+    local ok, err = pcall(asyncio.wait_for, function()
+      asyncio.to_thread(pass_gate, gate.base)
+    end, 0.05)
     assert.is_false(ok)
     assert.is_true(asyncio.is(err, asyncio.TimeoutError))
     gate.open()
@@ -326,16 +332,16 @@ describe("the threads", function()
       assert.equal(i, futures[i]:await())
     end
     loop:set_thread_count(1)
-    local list = asyncio.gather(table.unpack { futures[1], asyncio.create_task(asyncio.to_thread, "tostring", 7) })
-    assert.equal("7", list[2])
+    assert.equal("7", asyncio.to_thread("tostring", 7))
     for i = 1, 3 do gates[i].remove() end
   end, { threads = 2 })
 
   it("are counted by an integer from 1 to 1024", function()
-    local loop <close> = setmetatable({ asyncio.new_event_loop() }, { __close = function(l) l[1]:close() end })
-    fails("out of range", loop[1].set_thread_count, loop[1], 0)
-    fails("out of range", loop[1].set_thread_count, loop[1], 1025)
-    fails("number expected", loop[1].set_thread_count, loop[1], "many")
+    local loop = asyncio.new_event_loop()
+    fails("out of range", loop.set_thread_count, loop, 0)
+    fails("out of range", loop.set_thread_count, loop, 1025)
+    fails("number expected", loop.set_thread_count, loop, "many")
+    loop:close()
     fails("threads must be an integer", asyncio.new_event_loop, { threads = 0 })
     fails("threads must be an integer", asyncio.new_event_loop, { threads = "2" })
   end)
@@ -348,7 +354,9 @@ describe("the threads", function()
       futures[i] = loop:run_in_executor(nil, pass_gate, gates[i].base)
     end
     for i = 1, 6 do gates[i].wait_for(".begun") end
-    local list <const> = asyncio.wait_for(function() return loop:getaddrinfo("localhost", 80) end, 5 * SLOW)
+    local list <const> = asyncio.wait_for(function()
+      return loop:getaddrinfo("localhost", 80)
+    end, 5 * SLOW)
     assert.is_true(#list >= 1)
     for i = 1, 6 do assert.is_false(gates[i].has(".ended")) end
     for i = 1, 6 do

@@ -6,7 +6,7 @@
 #include "pin.h"
 #include "state.h"
 
-#define ASYNCIO_ALL_FLAGS \
+#define ASYNCIO_ALL_FLAGS                                                          \
   (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_SCRIPT | ASYNCIO_KEEP_SIGPIPE | \
    ASYNCIO_ALLOW_THREADS)
 

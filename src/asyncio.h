@@ -36,9 +36,9 @@ struct uv_loop_s;
 enum {
   ASYNCIO_VIRTUAL_CLOCK = 1, /* simulated time, for tests */
   ASYNCIO_DEBUG = 2,         /* asyncio's debug mode */
-  ASYNCIO_SCRIPT = 4,      /* as in a script: a wait outside a task runs the loop until it is over,
-                              and Ctrl-C works meanwhile */
-  ASYNCIO_KEEP_SIGPIPE = 8,  /* leave SIGPIPE alone: the host sees to it */
+  ASYNCIO_SCRIPT = 4,       /* as in a script: a wait outside a task runs the loop until it is over,
+                               and Ctrl-C works meanwhile */
+  ASYNCIO_KEEP_SIGPIPE = 8, /* leave SIGPIPE alone: the host sees to it */
   ASYNCIO_ALLOW_THREADS = 16 /* to_thread and run_in_executor may start threads, each with a Lua
                                 state and all its libraries; a SCRIPT may, too */
 };

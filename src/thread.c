@@ -617,27 +617,31 @@ static void thread_check_allowed(lua_State *L, asy_Loop *loop) {
 }
 
 /***
-Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its results. Tasks go on meanwhile.
+Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its
+results. Tasks go on meanwhile.
 
-The function is a Lua function without upvalues (but for `_ENV`: globals are those of the thread's state), or the name of a
-function in a library. What it is given and what it returns is copied: nil, booleans, numbers, strings, and tables of these
-without metatables; a table that is reached in two ways stays one table. The thread's state has the standard libraries and this
-state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules stay for the next job that
-happens to run there.
+The function is a Lua function without upvalues (but for `_ENV`: globals are those of the
+thread's state), or the name of a function in a library. What it is given and what it returns is
+copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is
+reached in two ways stays one table. The thread's state has the standard libraries and this
+state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules
+stay for the next job that happens to run there.
 @function to_thread
-@tparam function|string fn the function, or its name, `"os.execute"`, `"socket.http.request"` (the module must be loaded here)
+@tparam function|string fn the function, or its name, `"os.execute"`, `"socket.http.request"`
+(the module must be loaded here)
 @param[opt] ... arguments
 @return the function's results
 @waits yes
-@cancel raises CancelledError; a job that has not begun is dropped, one that has begun runs on and its results are dropped
-@raise argument error; an error that names what cannot be sent, `argument #2, .items[3]: function`; what the function raises (a
-value that cannot be sent comes as its text); OSError if no thread can be started
+@cancel raises CancelledError; a job that has not begun is dropped, one that has begun runs on
+and its results are dropped
+@raise argument error; an error that names what cannot be sent, `argument #2, .items[3]:
+function`; what the function raises (a value that cannot be sent comes as its text); OSError if
+no thread can be started
 @usage assert(asyncio.to_thread(function(a, b) return a + b end, 1, 2) == 3)
 @see asyncio-task.html#asyncio.to_thread
 */
 static int thread_to_thread(lua_State *L) {
   asy_State *S = asy_state(L);
-  luaL_checkany(L, 1);
   int top = lua_gettop(L);
   thread_push_function(L, 1, 1); /* refused at once, wherever it is called */
   lua_settop(L, top);
@@ -649,7 +653,8 @@ static int thread_to_thread(lua_State *L) {
 }
 
 /***
-The same as `asyncio.to_thread`, without waiting: gives a Future. To cancel it drops the job if it has not begun.
+The same as `asyncio.to_thread`, without waiting: gives a Future. To cancel it drops the job if
+it has not begun.
 @function Loop:run_in_executor
 @tparam nil executor there is only the loop's own: see `Loop:set_thread_count`
 @tparam function|string fn the function, or the name of a library function
@@ -657,25 +662,26 @@ The same as `asyncio.to_thread`, without waiting: gives a Future. To cancel it d
 @treturn Future of the function's results
 @waits no
 @raise as to_thread
-@usage local f = asyncio.get_running_loop():run_in_executor(nil, "string.rep", "ab", 2); assert(f:await() == "abab")
+@usage local f = asyncio.get_running_loop():run_in_executor(nil, "string.rep", "ab", 2);
+assert(f:await() == "abab")
 @see asyncio-eventloop.html#asyncio.loop.run_in_executor
 */
 static int thread_run_in_executor(lua_State *L) {
   asy_Loop *loop = asy_check_loop(L, asy_state(L), 1);
   luaL_argcheck(L, lua_isnil(L, 2), 2,
                 "nil expected: the loop's own threads are the only executor");
-  luaL_checkany(L, 3);
   thread_check_allowed(L, loop);
   thread_start(L, loop, 3, 3); /* as a method counts: without the loop */
   return 1;
 }
 
 /***
-Set how many threads the loop may have for `to_thread` and `run_in_executor`: min(32, cores + 4) if nothing is said. They are
-started when they are needed, and end with the loop; if there are more than allowed from now on, they end when they have
-finished their jobs. `new_event_loop{threads = n}` does the same.
+Set how many threads the loop may have for `to_thread` and `run_in_executor`: min(32, cores + 4)
+if nothing is said. They are started when they are needed, and end with the loop; if there are
+more than allowed from now on, they end when they have finished their jobs.
+`new_event_loop{threads = n}` does the same.
 @function Loop:set_thread_count
-@tparam integer n 1 to 1024
+@tparam integer n how many (count), 1 to 1024
 @return nothing
 @waits no
 @raise argument error; an error if the loop is closed

@@ -1088,7 +1088,7 @@ function asyncio.to_thread(fn, ...) end
 function Loop:run_in_executor(executor, fn, ...) end
 
 ---Set how many threads the loop may have for `to_thread` and `run_in_executor`: min(32, cores + 4) if nothing is said. They are started when they are needed, and end with the loop; if there are more than allowed from now on, they end when they have finished their jobs. `new_event_loop{threads = n}` does the same.
----@param n integer 1 to 1024
+---@param n integer how many (count), 1 to 1024
 function Loop:set_thread_count(n) end
 
 ---Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
