@@ -309,6 +309,7 @@ static void thread_close(asy_Closer *closer) {
   if (begun && pool->loop->debug)
     lua_writestringerror("asyncio: closing the loop waits for jobs on threads: %d\n", begun);
   thread_join(pool, true);
+  asy_inbox_drain(pool->inbox, pool->loop); /* no link of a job is on a list of other threads now */
   while ((link = asy_list_first(&pool->jobs)) != NULL)
     thread_forget(ASY_CONTAINER(link, thread_Job, all));
   asy_list_remove(&closer->link);
@@ -595,6 +596,7 @@ static asy_Future *thread_start(lua_State *L, asy_Loop *loop, int f, int number)
   asy_list_init(&job->queued);
   thread_pack(L, f, job, number);
   if (!loop->workers) { /* closed by a finalizer that ran meanwhile */
+    asy_resource_unpin(L, loop, job);
     asy_copy_clear(&job->parcel);
     asy_free(job);
     luaL_error(L, "the event loop is closed");
@@ -642,11 +644,13 @@ no thread can be started
 */
 static int thread_to_thread(lua_State *L) {
   asy_State *S = asy_state(L);
-  int top = lua_gettop(L);
-  thread_push_function(L, 1, 1); /* refused at once, wherever it is called */
-  lua_settop(L, top);
   asy_Wait *w = asy_wait_begin(L, S);
-  if (!w) return asy_wait_outside(L, S);
+  if (!w) {
+    int top = lua_gettop(L);
+    thread_push_function(L, 1, 1); /* wrong arguments are refused before a loop is made for them */
+    lua_settop(L, top);
+    return asy_wait_outside(L, S);
+  }
   thread_check_allowed(L, w->loop);
   asy_Future *fut = thread_start(L, w->loop, 1, 2);
   return asy_future_await(L, w, fut);
