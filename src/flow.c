@@ -64,10 +64,20 @@ static void flow_on_loop_close(asy_Closer *closer) {
   flow_finish(s);
 }
 
-static asy_Stream *flow_create(asy_Loop *loop) {
-  asy_Stream *s = asy_malloc(sizeof *s);
+/* Of the record with the union's member in use. */
+#define FLOW_SIZE(member)                                                               \
+  (offsetof(asy_Stream, uv) +                                                           \
+   (sizeof(((asy_Stream *)NULL)->uv.member) > sizeof(((asy_Stream *)NULL)->uv.listener) \
+        ? sizeof(((asy_Stream *)NULL)->uv.member)                                       \
+        : sizeof(((asy_Stream *)NULL)->uv.listener)))
+
+static asy_Stream *flow_create(asy_Loop *loop, asy_FlowKind kind) {
+  static const size_t sizes[] = {FLOW_SIZE(tcp), FLOW_SIZE(tcp), FLOW_SIZE(pipe), FLOW_SIZE(pipe),
+                                 sizeof(asy_Stream)};
+  asy_Stream *s = asy_malloc(sizes[kind]);
   if (!s) return NULL;
   memset(s, 0, offsetof(asy_Stream, uv));
+  s->kind = (uint8_t)kind;
   asy_resource_init(&s->res, loop, flow_on_loop_close);
   asy_resource_hold(&s->res, ASY_HELD_BY_UV); /* until it is closed, also while it has no handle */
   asy_input_init(&s->input);
@@ -81,19 +91,22 @@ static asy_Stream *flow_create(asy_Loop *loop) {
   return s;
 }
 
-asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, bool is_inet6) {
-  asy_Stream *s = flow_create(loop);
+asy_FlowKind asy_flow_kind_of(int family) {
+  return family == AF_INET6 ? ASY_FLOW_INET6 : family == AF_UNIX ? ASY_FLOW_UNIX : ASY_FLOW_INET;
+}
+
+asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind) {
+  asy_Stream *s = flow_create(loop, kind);
   if (!s) {
     asy_sys_close(fd);
     return NULL;
   }
   s->fd = fd;
-  s->is_inet6 = is_inet6;
   return s;
 }
 
 asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier) {
-  asy_Stream *s = flow_create(loop);
+  asy_Stream *s = flow_create(loop, ASY_FLOW_CARRIED);
   if (!s) return NULL;
   s->carrier = carrier;
   s->state = ASY_FLOW_OPEN;
@@ -101,13 +114,15 @@ asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier) {
   return s;
 }
 
-/* Give the socket to libuv. */
+/* Give the descriptor to libuv. */
 static int flow_open_handle(asy_Stream *s) {
+  uv_loop_t *uv = asy_loop_uv(s->res.loop);
+  bool is_tcp = s->kind == ASY_FLOW_INET || s->kind == ASY_FLOW_INET6;
   if (s->has_handle) return 0;
-  int err = uv_tcp_init(asy_loop_uv(s->res.loop), &s->uv.tcp);
+  int err = is_tcp ? uv_tcp_init(uv, &s->uv.tcp) : uv_pipe_init(uv, &s->uv.pipe, 0);
   if (err) return err;
   s->has_handle = true;
-  err = uv_tcp_open(&s->uv.tcp, s->fd);
+  err = is_tcp ? uv_tcp_open(&s->uv.tcp, s->fd) : uv_pipe_open(&s->uv.pipe, (uv_file)s->fd);
   if (err) {
     asy_sys_close(s->fd); /* uv_close closes only what libuv has taken */
     flow_finish(s);
@@ -115,10 +130,8 @@ static int flow_open_handle(asy_Stream *s) {
   return err;
 }
 
-int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer, asy_Stream **out) {
-  asy_Stream *s = asy_flow_new(loop, fd, peer->sa_family == AF_INET6);
-  if (!s) return UV_ENOMEM;
-  asy_address_set(&s->peer, peer);
+/* Begin the life of a record whose descriptor is connected. 0, or a libuv code: it is gone. */
+static int flow_begin(asy_Stream *s, asy_Stream **out) {
   int err = flow_open_handle(s);
   if (err) {
     asy_flow_release(s);
@@ -127,6 +140,18 @@ int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer,
   s->state = ASY_FLOW_OPEN;
   *out = s;
   return 0;
+}
+
+int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer, asy_Stream **out) {
+  asy_Stream *s = asy_flow_new(loop, fd, asy_flow_kind_of(peer->sa_family));
+  if (!s) return UV_ENOMEM;
+  asy_address_set(&s->peer, peer);
+  return flow_begin(s, out);
+}
+
+int asy_flow_open_pipe(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind, asy_Stream **out) {
+  asy_Stream *s = asy_flow_new(loop, fd, kind);
+  return s ? flow_begin(s, out) : UV_ENOMEM;
 }
 
 typedef struct flow_Connect {
@@ -394,7 +419,11 @@ static int flow_submit(asy_Stream *s);
 /* What is behind the output's last byte has happened: it is empty. */
 static void flow_output_empty(asy_Stream *s) {
   if (s->no_more && !s->write_error && !s->closing) {
-    int err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
+    int err = 0;
+    if (s->kind == ASY_FLOW_PIPE)
+      s->closing = uv_is_writable(&s->uv.stream); /* the only way to tell its reader */
+    else
+      err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
     if (err && err != UV_ENOTCONN) s->write_error = err;
   }
   flow_wake_all(&s->settling, 0);

@@ -28,6 +28,15 @@ typedef enum asy_FlowState {
   ASY_FLOW_CLOSED
 } asy_FlowState;
 
+/* What a stream is made of. */
+typedef enum asy_FlowKind {
+  ASY_FLOW_INET, /* TCP */
+  ASY_FLOW_INET6,
+  ASY_FLOW_UNIX,   /* a unix socket */
+  ASY_FLOW_PIPE,   /* one end of a pipe: it is for reading or for writing */
+  ASY_FLOW_CARRIED /* not a libuv handle: it has a carrier */
+} asy_FlowKind;
+
 typedef struct asy_Stream asy_Stream;
 typedef struct asy_Chunk asy_Chunk;
 
@@ -64,7 +73,7 @@ typedef struct asy_Listener {
 
 struct asy_Stream {
   asy_Resource res;
-  const asy_Carrier *carrier; /* NULL: libuv */
+  const asy_Carrier *carrier; /* NULL: libuv; the same question as kind == ASY_FLOW_CARRIED */
   asy_Input input;
   asy_List readers;   /* asy_Wait.link: read*, recv, or accept */
   asy_List settling;  /* asy_Wait.link: connect, drain, wait_closed */
@@ -79,17 +88,18 @@ struct asy_Stream {
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
   int write_error; /* libuv's code that ended writing */
   uint8_t state;   /* asy_FlowState */
-  bool is_inet6;
-  bool has_handle; /* uv.tcp, or uv.listener.poll, is initialised */
+  uint8_t kind;    /* asy_FlowKind */
+  bool has_handle; /* uv.tcp, uv.pipe, or uv.listener.poll, is initialised */
   bool reading;    /* uv_read_start was called and not stopped */
   bool eof;        /* nothing more will come */
   bool closing;    /* close() was called */
   bool no_more;    /* write_eof() was called: shut down when the output is empty */
   bool lost;       /* output was thrown away, by abort or by an error */
-  union {
+  union {          /* last, because of a record as much is allocated as its kind needs */
     uv_handle_t handle;
     uv_stream_t stream;
-    uv_tcp_t tcp;
+    uv_tcp_t tcp;   /* INET, INET6 */
+    uv_pipe_t pipe; /* UNIX, PIPE */
     asy_Listener listener;
     struct { /* the carrier's own */
       void *other;
@@ -115,9 +125,17 @@ struct asy_Chunk {
 
 /* ---- life */
 
+/* The kind of a socket of this family: AF_INET, AF_INET6, AF_UNIX. */
+ASY_FUNC asy_FlowKind asy_flow_kind_of(int family);
+
 /* A record for a socket, which it owns from now on; held by nobody. NULL: no memory, and the socket
  * is closed. */
-ASY_FUNC asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, bool is_inet6);
+ASY_FUNC asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind);
+
+/* A record for a descriptor of our own that is ready to be used: one end of a pipe, or a connected
+ * unix socket. 0, or a libuv code: it is closed. */
+ASY_FUNC int asy_flow_open_pipe(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind,
+                                asy_Stream **out);
 
 /* A record for a stream that something else than libuv carries; it is OPEN. NULL: no memory. */
 ASY_FUNC asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier);

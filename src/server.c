@@ -545,7 +545,8 @@ static void server_set_options(lua_State *L, asy_Stream *s) {
 #endif
   if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_address", reuse))
     asy_socket_set(s, "reuseaddr", true);
-  if (s->is_inet6) asy_socket_set(s, "ipv6_only", true); /* 0.0.0.0 has a socket of its own */
+  if (s->kind == ASY_FLOW_INET6)
+    asy_socket_set(s, "ipv6_only", true); /* 0.0.0.0 has a socket of its own */
 }
 
 /* Bind one more socket. 0 or a libuv code. */

@@ -15,7 +15,7 @@
 #define SOCKET_BACKLOG 128
 
 static int socket_family(const asy_Stream *s) {
-  return s->is_inet6 ? AF_INET6 : AF_INET;
+  return s->kind == ASY_FLOW_INET6 ? AF_INET6 : AF_INET;
 }
 
 /* Raise an OSError that names an address given by the caller. */
@@ -33,7 +33,7 @@ int asy_socket_push(lua_State *L, asy_Loop *loop, int family) {
   uv_os_sock_t fd;
   asy_flow_box(L, loop->S);
   int err = asy_sys_socket(family, SOCK_STREAM, &fd);
-  asy_Stream *s = err ? NULL : asy_flow_new(loop, fd, family == AF_INET6);
+  asy_Stream *s = err ? NULL : asy_flow_new(loop, fd, asy_flow_kind_of(family));
   if (s) {
     asy_flow_fill(L, -1, s);
     return 0;
