@@ -35,7 +35,7 @@ endif
 
 # gnu99: C99 with what POSIX adds. No -fvisibility here: the source's attributes set it, so that
 # LuaRocks' builtin build, which takes no flags, exports the same names. And -iquote, not -I: a
-# room's header must not stand in for a system's of the same name (semaphore.h).
+# room's header must not stand in for a system's of the same name (wait.h).
 CFLAGS ?= -O2 -g
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
   -Wold-style-definition -Wwrite-strings -Wformat=2 -Werror=implicit-function-declaration

@@ -3,7 +3,7 @@
 #include "locks.h"
 
 #include "barrier.h"
-#include "semaphore.h"
+#include "semaphores.h"
 #include "waiters.h"
 
 enum { LOCKS_LOOP = ASY_WAITERS_LOOP, LOCKS_LOCK /* of a Condition: its Lock */ };
@@ -632,6 +632,6 @@ void asy_locks_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_EVENT, "asyncio.Event", locks_event_methods);
   asy_type_new(L, S, ASY_SLOT_CONDITION, "asyncio.Condition", locks_condition_methods);
   asy_set_functions(L, S, locks_functions);
-  asy_semaphore_open(L, S);
+  asy_semaphores_open(L, S);
   asy_barrier_open(L, S);
 }

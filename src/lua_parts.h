@@ -18,7 +18,7 @@ static const char lua_part_testing[] =
     "local asyncio <const> = ... -- the module, from src/parts.c\n"
     "\n"
     "local testing <const> = {\n"
-    "  stream_pair = require(\"asyncio.memory\").stream_pair, -- src/memory.c\n"
+    "  stream_pair = require(\"asyncio.pair\").stream_pair, -- src/pair.c\n"
     "}\n"
     "\n"
     "local function virtual_loop()\n"

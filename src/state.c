@@ -18,7 +18,7 @@
 #include "scope.h"
 #include "script.h"
 #include "server.h"
-#include "signal.h"
+#include "signals.h"
 #include "stream.h"
 #include "thread.h"
 #include "wrap.h"
@@ -57,7 +57,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_stream_open(L, S);
   asy_server_open(L, S);
   asy_disposition_open(L, S);
-  asy_signal_open(L, S);
+  asy_signals_open(L, S);
   asy_thread_open(L, S);
   asy_script_seal(L, S);
   asy_parts_open(L, S);

@@ -6,8 +6,8 @@
 
 #include "error.h"
 #include "loop.h"
-#include "memory.h"
 #include "option.h"
+#include "pair.h"
 #include "reader.h"
 #include "socket.h"
 #include "writer.h"
@@ -349,5 +349,5 @@ void asy_stream_open(lua_State *L, asy_State *S) {
   asy_socket_open(L, S);
   asy_reader_open(L, S);
   asy_writer_open(L, S);
-  asy_memory_open(L, S);
+  asy_pair_open(L, S);
 }

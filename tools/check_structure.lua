@@ -20,19 +20,19 @@ local LAYERS <const> = {
       "task", "redeliver", "interrupt", "deadlock", "loop" } },
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
-    rooms = { "wrap", "gather", "scope", "semaphore", "barrier", "locks", "queue" } },
+    rooms = { "wrap", "gather", "scope", "semaphores", "barrier", "locks", "queue" } },
   { name = "I/O base", ordered = true,
     rooms = { "resource", "disposition", "arena", "addr", "flow", "copy" } },
-  { name = "over a flow", rooms = { "reader", "writer", "socket", "memory" } },
+  { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "leaves",
-    rooms = { "stream", "server", "udp", "fd", "process", "signal", "file", "thread" } },
+    rooms = { "stream", "server", "udp", "fd", "process", "signals", "file", "thread" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
 
 local ALSO <const> = {
   ["gather > scope"] = "wait_for is a timeout around an await",
-  ["locks > semaphore"] = "locks opens what is left of asyncio's locks",
+  ["locks > semaphores"] = "locks opens what is left of asyncio's locks",
   ["locks > barrier"] = "the same",
   ["server > stream"] = "a server makes streams",
   ["process > stream"] = "a child's stdin, stdout and stderr are streams",
@@ -52,6 +52,8 @@ local WORDS <const> = {
   task = { loop = true },
   script = { loop = true },
   wrap = { patch = true },
+  semaphores = { semaphore = true },
+  signals = { signal = true },
 }
 
 -- Callbacks that do get a lua_State.
@@ -200,7 +202,7 @@ local function check_functions(file, room, functions)
     if length > allowed then
       complain(file, f.first, "%s has %d lines; %d is the limit", f.name, length, allowed)
     end
-    local is_callback = f.name:find("^" .. room .. "_on_") or f.name:find("^" .. room .. "_abort_")
+    local is_callback = f.name:find("^%l+_on_") or f.name:find("^%l+_abort_")
     if is_callback and f.parameters:find("lua_State") and not ENTERS_LUA[f.name] then
       complain(file, f.first, "%s gets a lua_State: a callback never enters Lua", f.name)
     end

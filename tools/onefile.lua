@@ -20,9 +20,13 @@ local HEAD <const> = [[
 ** of Lua and libuv in sight, link with both, and open it with
 ** luaL_requiref(L, "asyncio", luaopen_asyncio_core, 0). */
 #define ASY_ONEFILE 1
+/* What systems have beyond C: asked for here, in front of every header. */
 ]]
 
 local PRAGMA <const> = [[
+#if defined(__GLIBC__) && !defined(__USE_GNU)
+#error "compile asyncio_all.c alone, or include it before the system's headers"
+#endif
 /* What a host does not use is static here, and so unused. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic ignored "-Wunused-function"

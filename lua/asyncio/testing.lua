@@ -4,7 +4,7 @@
 local asyncio <const> = ... -- the module, from src/parts.c
 
 local testing <const> = {
-  stream_pair = require("asyncio.memory").stream_pair, -- src/memory.c
+  stream_pair = require("asyncio.pair").stream_pair, -- src/pair.c
 }
 
 local function virtual_loop()

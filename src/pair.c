@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* memory.c - see memory.h. What is written on one side is fed to the other one at once, while that
+/* pair.c - see pair.h. What is written on one side is fed to the other one at once, while that
  * reads; else it waits, in carried.chunk of the writing side, until the other side reads again. */
-#include "memory.h"
+#include "pair.h"
 
 #include "loop.h"
 #include "option.h"
 
-#define MEMORY_PIECE                                                                              \
-  ((size_t)64 * 1024) /* after so many bytes it is asked again whether the other side still reads \
-                       */
+/* After so many bytes it is asked again whether the other side still reads. */
+#define PAIR_PIECE ((size_t)64 * 1024)
 
-static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
+static int pair_try_write(asy_Stream *s, const char *data, size_t n) {
   asy_Stream *other = s->uv.carried.other;
   size_t sent = 0;
   if (!other || asy_flow_is_closed(other)) return UV_EPIPE;
   while (other->reading && sent < n) {
-    size_t piece = n - sent < MEMORY_PIECE ? n - sent : MEMORY_PIECE;
+    size_t piece = n - sent < PAIR_PIECE ? n - sent : PAIR_PIECE;
     if (asy_flow_feed(other, data + sent, piece)) {
       if (sent == 0) return UV_ENOMEM;
       asy_flow_feed_end(other, UV_ECONNRESET); /* half of it has arrived: the connection breaks */
@@ -26,7 +25,7 @@ static int memory_try_write(asy_Stream *s, const char *data, size_t n) {
   return sent ? (int)sent : UV_EAGAIN;
 }
 
-static int memory_write(asy_Stream *s, asy_Chunk *chunk) {
+static int pair_write(asy_Stream *s, asy_Chunk *chunk) {
   if (!s->uv.carried.other) return UV_EPIPE;
   s->uv.carried.chunk = chunk;
   s->uv.carried.done = 0;
@@ -34,12 +33,12 @@ static int memory_write(asy_Stream *s, asy_Chunk *chunk) {
 }
 
 /* Take what the other side has been waiting to write. */
-static int memory_read_start(asy_Stream *s) {
+static int pair_read_start(asy_Stream *s) {
   asy_Stream *other;
   while (s->reading && (other = s->uv.carried.other) && other->uv.carried.chunk) {
     asy_Chunk *chunk = other->uv.carried.chunk;
     size_t *done = &other->uv.carried.done, left = chunk->sending - *done;
-    size_t piece = left < MEMORY_PIECE ? left : MEMORY_PIECE;
+    size_t piece = left < PAIR_PIECE ? left : PAIR_PIECE;
     int err = asy_flow_feed(s, chunk->at + *done, piece);
     if (err) return err;
     *done += piece;
@@ -50,17 +49,17 @@ static int memory_read_start(asy_Stream *s) {
   return 0;
 }
 
-static void memory_read_stop(asy_Stream *s) {
+static void pair_read_stop(asy_Stream *s) {
   (void)s;
 }
 
-static int memory_shutdown(asy_Stream *s) {
+static int pair_shutdown(asy_Stream *s) {
   asy_Stream *other = s->uv.carried.other;
   if (other && !other->eof) asy_flow_feed_end(other, UV_EOF);
   return 0;
 }
 
-static void memory_close(asy_Stream *s) {
+static void pair_close(asy_Stream *s) {
   asy_Stream *other = s->uv.carried.other;
   asy_Chunk *chunk = s->uv.carried.chunk;
   s->uv.carried.chunk = NULL;
@@ -74,8 +73,8 @@ static void memory_close(asy_Stream *s) {
   if (chunk) asy_flow_written(chunk, UV_EPIPE);
 }
 
-static const asy_Carrier memory_carrier = {memory_read_start, memory_read_stop, memory_try_write,
-                                           memory_write,      memory_shutdown,  memory_close};
+static const asy_Carrier pair_carrier = {pair_read_start, pair_read_stop, pair_try_write,
+                                         pair_write,      pair_shutdown,  pair_close};
 
 /***
 Make two Streams that are connected to each other in memory, without sockets. They need a loop, but
@@ -89,7 +88,7 @@ no time: with a virtual clock (`asyncio.testing.run`) a test of a protocol is ex
 @usage local a, b = asyncio.testing.stream_pair(); a:write("hi"); assert(b:read(10) == "hi")
 @see asyncio-stream.html
 */
-static int memory_stream_pair(lua_State *L) {
+static int pair_stream_pair(lua_State *L) {
   static const char *const names[] = {"limit", NULL};
   asy_State *S = asy_state(L);
   asy_option_check(L, 1, names);
@@ -99,7 +98,7 @@ static int memory_stream_pair(lua_State *L) {
   asy_Stream *ends[2];
   for (int i = 0; i < 2; i++) {
     asy_flow_box(L, S);
-    ends[i] = asy_flow_carried(loop, &memory_carrier);
+    ends[i] = asy_flow_carried(loop, &pair_carrier);
     if (!ends[i]) return luaL_error(L, "not enough memory");
     asy_flow_fill(L, -1, ends[i]);
     ends[i]->limit = limit;
@@ -111,16 +110,16 @@ static int memory_stream_pair(lua_State *L) {
   return 2;
 }
 
-/* package.preload["asyncio.memory"]: what asyncio.testing takes from here */
-static int memory_load(lua_State *L) {
-  static const luaL_Reg functions[] = {{"stream_pair", memory_stream_pair}, {NULL, NULL}};
+/* package.preload["asyncio.pair"]: what asyncio.testing takes from here */
+static int pair_load(lua_State *L) {
+  static const luaL_Reg functions[] = {{"stream_pair", pair_stream_pair}, {NULL, NULL}};
   lua_createtable(L, 0, 1);
   asy_set_functions(L, asy_state(L), functions);
   return 1;
 }
 
-void asy_memory_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg loaders[] = {{"asyncio.memory", memory_load}, {NULL, NULL}};
+void asy_pair_open(lua_State *L, asy_State *S) {
+  static const luaL_Reg loaders[] = {{"asyncio.pair", pair_load}, {NULL, NULL}};
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   asy_set_functions(L, S, loaders);
   lua_pop(L, 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* semaphore.c - see semaphore.h. */
-#include "semaphore.h"
+/* semaphores.c - see semaphores.h. */
+#include "semaphores.h"
 
 #include "waiters.h"
 
@@ -251,7 +251,7 @@ static const luaL_Reg semaphore_functions[] = {
     {NULL, NULL},
 };
 
-void asy_semaphore_open(lua_State *L, asy_State *S) {
+void asy_semaphores_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_SEMAPHORE, "asyncio.Semaphore", semaphore_methods);
   asy_type_new(L, S, ASY_SLOT_BOUNDED_SEMAPHORE, "asyncio.BoundedSemaphore", semaphore_methods);
   asy_set_functions(L, S, semaphore_functions);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* signal.c - see signal.h. A loop has at most one handler for a signal; each loop has its own, and
- * all of them are called.
+/* signals.c - see signals.h. A loop has at most one handler for a signal; each loop has its own,
+ * and all of them are called.
  *
  * The function, its arguments and its context lie in a Handle, as those of call_soon do; it is
  * pinned under the address of the record that libuv sees. The callback of libuv only counts: the
  * function is called in the loop's next turn, as often as the signal came. While a SIGINT handler
  * exists, Ctrl-C is the program's business and asyncio.run leaves it alone (interrupt.c). */
-#include "signal.h"
+#include "signals.h"
 
 #include "handle.h"
 #include "loop.h"
@@ -146,7 +146,7 @@ static int signal_remove(lua_State *L) {
   return 1;
 }
 
-void asy_signal_open(lua_State *L, asy_State *S) {
+void asy_signals_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {
       {"add_signal_handler", signal_add}, {"remove_signal_handler", signal_remove}, {NULL, NULL}};
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
