@@ -42,7 +42,7 @@ end
 local function assert_raises(class, pattern, fn, ...)
   local ok, err = pcall(fn, ...)
   assert.is_false(ok)
-  assert.is_true(asyncio.is(err, class), tostring(err))
+  if class then assert.is_true(asyncio.is(err, class), tostring(err)) end
   assert.matches(pattern, tostring(err))
   return err
 end
@@ -475,7 +475,7 @@ describe("Stream writing", function()
     end
   end)
 
-  it_pairs("drain waits until everything is out", function(a, b)
+  it_pairs("drain waits while much is left, for all who call it", function(a, b)
     a:drain()
     a:write(("x"):rep(500000))
     local drained <const>, also <const> = start(a, "drain"), start(a, "drain")
@@ -485,6 +485,80 @@ describe("Stream writing", function()
     b:readexactly(100000)
     drained:await()
     also:await()
+    assert.equal(0, a:get_write_buffer_size())
+  end)
+
+  it("drain: from more than the high mark to no more than the low one", function()
+    asyncio.testing.run(function()
+      local a, b = asyncio.testing.stream_pair { limit = 1 } -- b stops reading at once
+      assert.same({ 16384, 65536 }, { a:get_write_buffer_limits() })
+      a:write("!")
+      a:write("!!") -- b has more than twice its limit
+      local function write(n)
+        a:write(("x"):rep(n))
+        return start(a, "drain"):done()
+      end
+      for _ = 1, 8 do assert.is_true(write(8192)) end
+      assert.equal(65536, a:get_write_buffer_size())
+      assert.is_true(start(a, "drain"):done())
+      a:write("x") -- one more than the mark
+      local waiting <const> = start(a, "drain")
+      assert.is_false(waiting:done())
+      local least = math.huge
+      while not waiting:done() do -- each chunk is given to b when it has read the one before
+        least = a:get_write_buffer_size()
+        b:read(65536)
+        asyncio.sleep(0)
+      end
+      assert.is_true(least > 16384)
+      assert.is_true(a:get_write_buffer_size() <= 16384)
+      assert.is_true(a:get_write_buffer_size() > 0, "it did not wait until all was out")
+      assert.is_true(write(40000)) -- up again, below the high mark
+    end)
+  end)
+
+  it("the marks can be set: one follows from the other, and who waits is judged anew", function()
+    asyncio.testing.run(function()
+      local a, b = asyncio.testing.stream_pair { limit = 1 }
+      local function set(limits, low, high)
+        a:set_write_buffer_limits(limits)
+        assert.same({ low, high }, { a:get_write_buffer_limits() })
+      end
+      set({ high_water = 1000 }, 250, 1000)
+      set({ low_water = 1000 }, 1000, 4000)
+      set({ high_water = 10, low_water = 10 }, 10, 10)
+      set({ high_water = 0 }, 0, 0)
+      set({}, 16384, 65536)
+      set(nil, 16384, 65536)
+      assert_raises(nil, "option 'low_water': no more than high_water expected",
+        a.set_write_buffer_limits, a, { high_water = 5, low_water = 6 })
+      a:write("!!!")
+      a:write(("x"):rep(1000))
+      a:drain()
+      set({ high_water = 999 }, 249, 999)
+      local waiting <const> = start(a, "drain")
+      assert.is_false(waiting:done())
+      set({ low_water = 1000 }, 1000, 4000)
+      waiting:await()
+      set({ high_water = 0 }, 0, 0)
+      local last <const> = start(a, "drain")
+      assert.is_false(last:done())
+      b:readexactly(3)
+      last:await()
+      assert.equal(0, a:get_write_buffer_size())
+    end)
+  end)
+
+  it_pairs("what a cancelled sendall leaves behind does not hold up drain", function(a, b)
+    local sender <const> = start(a, "sendall", ("x"):rep(3000000))
+    local drained <const> = start(a, "drain")
+    assert.is_true(a:get_write_buffer_size() > 2000000)
+    a:set_write_buffer_limits { low_water = 300000 } -- what libuv has in its hands is less
+    sender:cancel()
+    assert_cancelled(sender)
+    drained:await()
+    assert.is_true(a:get_write_buffer_size() <= 300000)
+    b:close()
   end)
 
   it_pairs("drain is cancelled, and what was written is sent all the same", function(a, b)
@@ -771,6 +845,25 @@ describe("Stream over TCP", function()
       function() return receive(a) end, function() return receive(b) end)
     assert.is_true(results[3] == two)
     assert.is_true(results[4] == one)
+  end)
+
+  it("takes the marks of open_connection and start_server", function()
+    asyncio.run(function()
+      local theirs
+      local server <close> = asyncio.start_server(function(_, writer)
+        theirs = { writer:get_write_buffer_limits() }
+        writer:close()
+      end, "127.0.0.1", 0, { high_water = 5000 })
+      local host, port = server:sockets()[1]:getsockname()
+      local conn <close> = asyncio.open_connection(host, port, { low_water = 7, high_water = 8 })
+      assert.same({ 7, 8 }, { conn:get_write_buffer_limits() })
+      assert.is_nil(conn:read())
+      assert.same({ 1250, 5000 }, theirs)
+      assert_raises(nil, "option 'low_water'", asyncio.open_connection, host, port,
+        { low_water = 9, high_water = 8 })
+      assert_raises(nil, "option 'high_water'", asyncio.start_server, print, host, port,
+        { high_water = -1 })
+    end)
   end)
 
   it_connects("a slow reader holds the writer back", function(a, b)

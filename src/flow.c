@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "loop.h"
+#include "option.h"
 #include "sys.h"
 
 #define FLOW_SLICE ((size_t)256 * 1024) /* the most that is with libuv at a time */
@@ -87,6 +88,7 @@ static asy_Stream *flow_create(asy_Loop *loop, asy_FlowKind kind) {
   asy_list_init(&s->member);
   asy_ready_init(&s->served, NULL);
   s->limit = ASY_FLOW_LIMIT;
+  s->marks = ASY_FLOW_MARKS;
   s->fd = ASY_SYS_NO_SOCKET;
   return s;
 }
@@ -416,6 +418,21 @@ void asy_flow_take(asy_Stream *s, size_t n) {
 
 static int flow_submit(asy_Stream *s);
 
+/* The output has grown or shrunk, or the marks have changed. */
+static void flow_queued(asy_Stream *s) {
+  if (s->queued > s->marks.high) {
+    s->full = true;
+  } else if (s->full && s->queued <= s->marks.low) {
+    s->full = false;
+    flow_wake_all(&s->settling, 0);
+  }
+}
+
+void asy_flow_set_marks(asy_Stream *s, asy_Marks marks) {
+  s->marks = marks;
+  flow_queued(s);
+}
+
 /* What is behind the output's last byte has happened: it is empty. */
 static void flow_output_empty(asy_Stream *s) {
   if (s->no_more && !s->write_error && !s->closing) {
@@ -426,15 +443,17 @@ static void flow_output_empty(asy_Stream *s) {
       err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
     if (err && err != UV_ENOTCONN) s->write_error = err;
   }
-  flow_wake_all(&s->settling, 0);
   if (s->closing) flow_finish(s);
 }
 
 /* Take a chunk out of the queue; what libuv has in its hands is freed by flow_on_write. */
 static void flow_remove_chunk(asy_Chunk *chunk) {
+  asy_Stream *s = chunk->s;
+  s->queued -= chunk->count;
   chunk->count = 0;
   asy_list_remove(&chunk->link);
   if (!chunk->sending) asy_free(chunk);
+  flow_queued(s);
 }
 
 /* Drop the chunk at `from` and all behind it; the sendalls among them are woken. */
@@ -472,6 +491,8 @@ void asy_flow_written(asy_Chunk *chunk, int status) {
   }
   chunk->at += sent;
   chunk->count -= sent;
+  s->queued -= sent;
+  flow_queued(s);
   if (chunk->count == 0) {
     flow_wake_all(&chunk->waiters, 0);
     flow_forget_all(&chunk->waiters);
@@ -549,15 +570,20 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   memcpy(chunk->at + chunk->count, data, n);
   chunk->count += n;
   chunk->room -= n;
+  s->queued += n;
+  flow_queued(s);
   int err = idle ? flow_submit(s) : 0;
   if (out && !err) *out = chunk;
   return err;
 }
 
 void asy_flow_drop(asy_Chunk *chunk) {
+  asy_Stream *s = chunk->s;
   flow_forget_all(&chunk->waiters);
+  s->queued -= chunk->count - chunk->sending;
   chunk->count = chunk->sending;
   chunk->room = 0;
+  flow_queued(s);
   if (chunk->count == 0) flow_remove_chunk(chunk);
 }
 
@@ -570,6 +596,23 @@ int asy_flow_end(asy_Stream *s) {
 }
 
 /* ---- the Lua object */
+
+#define FLOW_LIMIT_MOST ((lua_Integer)1 << 40)
+
+size_t asy_flow_limit(lua_State *L, int arg) {
+  return (size_t)asy_option_integer(L, arg, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1,
+                                    FLOW_LIMIT_MOST);
+}
+
+asy_Marks asy_flow_marks(lua_State *L, int arg) {
+  lua_Integer high = asy_option_integer(L, arg, "high_water", -1, 0, FLOW_LIMIT_MOST);
+  lua_Integer low = asy_option_integer(L, arg, "low_water", -1, 0, FLOW_LIMIT_MOST);
+  if (high < 0 && low < 0) return ASY_FLOW_MARKS;
+  if (high < 0) high = 4 * low;
+  if (low < 0) low = high / 4;
+  if (low > high) asy_option_error(L, arg, "low_water", "no more than high_water expected");
+  return (asy_Marks){(size_t)high, (size_t)low};
+}
 
 /* What a Stream userdata holds. */
 typedef struct flow_Box {

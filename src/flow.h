@@ -20,6 +20,14 @@
 
 #define ASY_FLOW_LIMIT ((size_t)64 * 1024) /* asyncio's default */
 
+/* When a writer is held back (drain): from more than `high` bytes of output until there are no more
+ * than `low`. */
+typedef struct asy_Marks {
+  size_t high, low;
+} asy_Marks;
+
+#define ASY_FLOW_MARKS ((asy_Marks){(size_t)64 * 1024, (size_t)16 * 1024}) /* asyncio's default */
+
 typedef enum asy_FlowState {
   ASY_FLOW_FRESH, /* a socket that neither listens nor is connected */
   ASY_FLOW_LISTENING,
@@ -83,6 +91,8 @@ struct asy_Stream {
   asy_Ready served; /* among the callbacks of the task that a server has started for it; server.c */
   size_t limit;     /* of the input, in bytes; see asy_flow_take */
   size_t need;      /* bytes that the first of `readers` waits for */
+  size_t queued;    /* bytes in `output` */
+  asy_Marks marks;
   asy_Address peer;
   uv_os_sock_t fd; /* valid until the state is CLOSED */
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
@@ -95,6 +105,7 @@ struct asy_Stream {
   bool closing;    /* close() was called */
   bool no_more;    /* write_eof() was called: shut down when the output is empty */
   bool lost;       /* output was thrown away, by abort or by an error */
+  bool full;       /* the output has passed marks.high, and is not down to marks.low yet */
   union {          /* last, because of a record as much is allocated as its kind needs */
     uv_handle_t handle;
     uv_stream_t stream;
@@ -211,10 +222,18 @@ ASY_FUNC void asy_flow_written(asy_Chunk *chunk, int status);
 /* The sendall that waits for this chunk is cancelled: what libuv does not have yet is dropped. */
 ASY_FUNC void asy_flow_drop(asy_Chunk *chunk);
 
+/* Hold writers back between these marks from now on. */
+ASY_FUNC void asy_flow_set_marks(asy_Stream *s, asy_Marks marks);
+
 /* No more will be written: tell the peer when the output is empty. 0 or a libuv code. */
 ASY_FUNC int asy_flow_end(asy_Stream *s);
 
 /* ---- the Lua object */
+
+/* What the options limit, high_water and low_water say, or the defaults; an argument error if they
+ * are wrong. [-0, +0, v] */
+ASY_FUNC size_t asy_flow_limit(lua_State *L, int arg);
+ASY_FUNC asy_Marks asy_flow_marks(lua_State *L, int arg);
 
 /* User value of a Stream: the task that a server has started for it, while that runs. */
 #define ASY_FLOW_TASK 1

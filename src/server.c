@@ -34,6 +34,7 @@ typedef struct server_Server {
   asy_Timer retry;     /* until accepting goes on */
   asy_Stream *handing; /* the connection that is being handed out */
   size_t limit;        /* of the clients' inputs */
+  asy_Marks marks;     /* of their outputs */
   int backlog;
   bool serving;
   bool closed;
@@ -125,6 +126,7 @@ static asy_Stream *server_socket_at(lua_State *L, lua_Integer i) {
 
 static void server_join(server_Server *server, asy_Stream *s) {
   s->limit = server->limit;
+  s->marks = server->marks;
   s->group = &server->group;
   asy_list_append(&server->group.members, &s->member);
   asy_socket_set(s, "nodelay", true);
@@ -685,8 +687,8 @@ static server_Server *server_new(lua_State *L, asy_State *S, asy_Loop *loop) {
   lua_setiuservalue(L, -2, SERVER_SOCKETS);
   lua_pushvalue(L, SERVER_HANDLER);
   lua_setiuservalue(L, -2, SERVER_HANDLE);
-  server->limit = (size_t)asy_option_integer(L, SERVER_OPTIONS, "limit",
-                                             (lua_Integer)ASY_FLOW_LIMIT, 1, (lua_Integer)1 << 40);
+  server->limit = asy_flow_limit(L, SERVER_OPTIONS);
+  server->marks = asy_flow_marks(L, SERVER_OPTIONS);
   server->backlog =
       (int)asy_option_integer(L, SERVER_OPTIONS, "backlog", SERVER_BACKLOG, 0, 0x7fffffff);
   return server;
@@ -724,11 +726,13 @@ static void server_copy_hosts(lua_State *L) {
 }
 
 static void server_check_options(lua_State *L, int arg) {
-  static const char *const names[] = {"limit",      "family",        "backlog", "reuse_address",
-                                      "reuse_port", "start_serving", "ssl",     NULL};
+  static const char *const names[] = {
+      "limit",         "high_water", "low_water",     "family", "backlog",
+      "reuse_address", "reuse_port", "start_serving", "ssl",    NULL};
   asy_option_check(L, arg, names);
   asy_option_refuse_ssl(L, arg);
-  asy_option_integer(L, arg, "limit", 1, 1, (lua_Integer)1 << 40);
+  asy_flow_limit(L, arg);
+  asy_flow_marks(L, arg);
   asy_option_integer(L, arg, "backlog", 1, 0, 0x7fffffff);
   asy_option_boolean(L, arg, "reuse_address", true);
   asy_option_boolean(L, arg, "reuse_port", true);
@@ -746,7 +750,8 @@ is closed or collected.
 @tparam[opt] string|table host address, name, or a list of these; nil or "" is every address of this
 machine
 @tparam integer port 0 lets the system choose: see `server:sockets()[1]:getsockname()`
-@tparam[opt] table opts limit (integer, bytes, of each connection's input, 65536), family ("inet",
+@tparam[opt] table opts limit (integer, bytes, of each connection's input, 65536), high_water
+and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet",
 "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving
 (boolean, true: false leaves that to `start_serving`)
 @treturn Server

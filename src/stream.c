@@ -92,8 +92,8 @@ static int stream_begin(lua_State *L, asy_Wait *w, const struct sockaddr *addr) 
   if (err) return err;
   lua_replace(L, STREAM_STREAM);
   asy_Stream *s = asy_flow_at(L, STREAM_STREAM);
-  s->limit = (size_t)asy_option_integer(L, STREAM_OPTIONS, "limit", (lua_Integer)ASY_FLOW_LIMIT, 1,
-                                        (lua_Integer)1 << 40);
+  s->limit = asy_flow_limit(L, STREAM_OPTIONS);
+  s->marks = asy_flow_marks(L, STREAM_OPTIONS);
   asy_socket_set(s, "nodelay", true); /* as asyncio does; of no consequence if it fails */
   err = stream_bind_local(L, s, addr->sa_family);
   return err ? err : asy_flow_connect(s, addr);
@@ -132,11 +132,13 @@ static int stream_check_family(lua_State *L, int arg) {
 }
 
 static void stream_check_options(lua_State *L, int arg) {
-  static const char *const names[] = {"limit", "family", "local_addr", "ssl", NULL};
+  static const char *const names[] = {"limit",      "high_water", "low_water", "family",
+                                      "local_addr", "ssl",        NULL};
   struct sockaddr_storage sa;
   asy_option_check(L, arg, names);
   asy_option_refuse_ssl(L, arg);
-  asy_option_integer(L, arg, "limit", 1, 1, (lua_Integer)1 << 40);
+  asy_flow_limit(L, arg);
+  asy_flow_marks(L, arg);
   if (!asy_option_push(L, arg, "local_addr")) return;
   if (!lua_istable(L, -1)) asy_option_error(L, arg, "local_addr", "{host, port} expected");
   lua_rawgeti(L, -1, 1);
@@ -154,7 +156,8 @@ Connect to a server. The addresses of a name are tried one after the other.
 @tparam string host name or numeric address
 @tparam integer port number or service name
 @tparam[opt] table opts limit (integer, bytes: the longest line, and half of what is read ahead,
-65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
+65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family
+("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
 @treturn Stream reader
 @treturn Stream writer: the same Stream
 @waits yes

@@ -7,6 +7,7 @@
 #include "writer.h"
 
 #include "error.h"
+#include "option.h"
 
 /* May this be written to? loop: NULL for methods that do not wait. */
 static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *loop,
@@ -123,7 +124,7 @@ static int writer_try_drain(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->write_error) return asy_flow_raise(L, S, s, s->write_error, "drain");
   if (s->read_error) return asy_flow_raise(L, S, s, s->read_error, "drain");
   if (s->lost) return asy_flow_raise(L, S, s, UV_ECANCELED, "drain");
-  if (asy_list_is_empty(&s->output)) return 0;
+  if (!s->full) return 0;
   asy_list_append(&s->settling, &w->link);
   return asy_wait_park(L, w, &writer_drain_wait, lua_touserdata(L, 1), writer_k_drain);
 }
@@ -133,7 +134,9 @@ static int writer_k_drain(lua_State *L, asy_Wait *w) {
 }
 
 /***
-Wait until everything that `write` has kept is out. Several tasks may do so.
+Keep step with the peer: wait while too much of what was written has not gone out. From more than
+the high mark (64 KiB) until no more than the low one (16 KiB) is left; below, it returns at once.
+`wait_closed` waits until everything is out. Several tasks may do so.
 @function Stream:drain
 @return nothing
 @waits yes
@@ -151,6 +154,62 @@ static int writer_drain(lua_State *L) {
     return luaL_error(L, "drain: the stream belongs to another event loop");
   lua_settop(L, 1);
   return writer_try_drain(L, w, s);
+}
+
+/***
+Set the marks between which `drain` holds writers back: from more than `high_water` bytes that are
+kept here until there are `low_water` or fewer. One that is not given follows from the other: the
+high one is four times the low one; without both they are as at first. `open_connection` and
+`start_server` have options of these names.
+@function Stream:set_write_buffer_limits
+@tparam[opt] table limits high_water (integer, bytes, 65536; 0: whatever the kernel does not take at
+once is waited for), low_water (integer, bytes, 16384)
+@return nothing
+@waits no
+@raise argument error, also if low_water is more than high_water
+@usage local a = asyncio.testing.stream_pair(); a:set_write_buffer_limits{high_water = 1000}
+local low, high = a:get_write_buffer_limits(); assert(low == 250 and high == 1000)
+@see asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
+*/
+static int writer_set_limits(lua_State *L) {
+  static const char *const names[] = {"high_water", "low_water", NULL};
+  asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
+  asy_option_check(L, 2, names);
+  asy_flow_set_marks(s, asy_flow_marks(L, 2));
+  return 0;
+}
+
+/***
+The marks between which `drain` holds writers back.
+@function Stream:get_write_buffer_limits
+@treturn integer the low one (bytes)
+@treturn integer the high one (bytes)
+@waits no
+@raise argument error
+@usage local a = asyncio.testing.stream_pair(); local low, high = a:get_write_buffer_limits()
+assert(low == 16384 and high == 65536)
+@see asyncio-protocol.html#asyncio.WriteTransport.get_write_buffer_limits
+*/
+static int writer_get_limits(lua_State *L) {
+  asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
+  lua_pushinteger(L, (lua_Integer)s->marks.low);
+  lua_pushinteger(L, (lua_Integer)s->marks.high);
+  return 2;
+}
+
+/***
+How much of what was written is still kept here; what the kernel has taken does not count.
+@function Stream:get_write_buffer_size
+@treturn integer bytes
+@waits no
+@raise argument error
+@usage local a = asyncio.testing.stream_pair(); a:write("hello"); assert(a:get_write_buffer_size()
+== 0)
+@see asyncio-protocol.html#asyncio.WriteTransport.get_write_buffer_size
+*/
+static int writer_get_size(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)asy_flow_check(L, asy_state(L), 1)->queued);
+  return 1;
 }
 
 /* ---- sendall */
@@ -234,6 +293,9 @@ void asy_writer_open(lua_State *L, asy_State *S) {
                                      {"write_eof", writer_write_eof},
                                      {"can_write_eof", writer_can_write_eof},
                                      {"drain", writer_drain},
+                                     {"set_write_buffer_limits", writer_set_limits},
+                                     {"get_write_buffer_limits", writer_get_limits},
+                                     {"get_write_buffer_size", writer_get_size},
                                      {"sendall", writer_sendall},
                                      {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"sock_sendall", writer_sock_sendall}, {NULL, NULL}};

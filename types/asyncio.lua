@@ -879,7 +879,7 @@ function Server:get_loop() end
 ---@param handler function called with reader and writer
 ---@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
 ---@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
----@param opts? table limit (integer, bytes, of each connection's input, 65536), family ("inet", "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
+---@param opts? table limit (integer, bytes, of each connection's input, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
 ---@return asyncio.Server #
 function asyncio.start_server(handler, host, port, opts) end
 
@@ -975,7 +975,7 @@ function Stream:shutdown(how) end
 ---Waits: yes. When cancelled: raises CancelledError; the connection is not made
 ---@param host string name or numeric address
 ---@param port integer number or service name
----@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
+---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
 ---@return asyncio.Stream # reader
 ---@return asyncio.Stream # writer: the same Stream
 function asyncio.open_connection(host, port, opts) end
@@ -1115,10 +1115,23 @@ function Stream:write_eof() end
 ---@return boolean # true for every Stream that is connected
 function Stream:can_write_eof() end
 
----Wait until everything that `write` has kept is out. Several tasks may do so.
+---Keep step with the peer: wait while too much of what was written has not gone out. From more than the high mark (64 KiB) until no more than the low one (16 KiB) is left; below, it returns at once. `wait_closed` waits until everything is out. Several tasks may do so.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; what was written is still sent
 function Stream:drain() end
+
+---Set the marks between which `drain` holds writers back: from more than `high_water` bytes that are kept here until there are `low_water` or fewer. One that is not given follows from the other: the high one is four times the low one; without both they are as at first. `open_connection` and `start_server` have options of these names.
+---@param limits? table high_water (integer, bytes, 65536; 0: whatever the kernel does not take at once is waited for), low_water (integer, bytes, 16384)
+function Stream:set_write_buffer_limits(limits) end
+
+---The marks between which `drain` holds writers back.
+---@return integer # the low one (bytes)
+---@return integer # the high one (bytes)
+function Stream:get_write_buffer_limits() end
+
+---How much of what was written is still kept here; what the kernel has taken does not count.
+---@return integer # bytes
+function Stream:get_write_buffer_size() end
 
 ---Send all the bytes, and wait until they are out. Several tasks may do so; their data is not mixed.
 ---

@@ -49,11 +49,12 @@ return {
     name = "each way of writing",
     accepts = sees_a_break,
     covers = { "Stream:write", "Stream:writelines", "Stream:drain", "Stream:sendall",
-      "Loop:sock_sendall", "Stream:write_eof" },
+      "Loop:sock_sendall", "Stream:write_eof", "Stream:set_write_buffer_limits" },
     setup = pair,
     run = function(_, loop, t)
       t.a:write("1")
       t.a:writelines({ "2", "3" })
+      t.a:set_write_buffer_limits { high_water = 0 }
       t.a:drain()
       t.a:sendall("4")
       loop:sock_sendall(t.a, "5")
