@@ -17,7 +17,8 @@ local asyncio <const> = require "asyncio"
 
 local root <const> = debug.getinfo(1, "S").source:match("^@(.-)spec/[^/]*$") or ""
 local DOCUMENTS <const> = {"README.md", "CONTRIBUTING.md", "docs/tutorial.md",
-  "docs/from-python.md", "docs/internals.md", "docs/embedding.md"}
+  "docs/from-python.md", "docs/io.md",
+  "docs/internals.md", "docs/performance.md", "docs/embedding.md"}
 
 -- Times are real: what a busy machine delayed is run again.
 local ATTEMPTS <const> = 3
