@@ -24,6 +24,15 @@ function helper.now()
   return seconds
 end
 
+-- Bytes of this process in the kernel's view; nil where there is no /proc.
+function helper.resident()
+  local file = io.open("/proc/self/statm")
+  if not file then return nil end
+  local pages = file:read("a"):match("%d+ (%d+)")
+  file:close()
+  return tonumber(pages) * 4096
+end
+
 function helper.quote(s)
   return "'" .. s:gsub("'", "'\\''") .. "'"
 end

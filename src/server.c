@@ -403,8 +403,9 @@ Wait until the server is closed and all its connections are.
 @waits yes
 @cancel raises CancelledError; nothing else changes
 @raise argument error
-@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0); server:close();
-server:wait_closed()
+@usage local server = asyncio.start_server(function() end, "127.0.0.1", 0)
+server:close() -- a graceful stop: handlers have five seconds, then their connections are cut off
+if not asyncio.pcall(asyncio.timeout, 5, server.wait_closed, server) then server:abort_clients() end
 @see asyncio-eventloop.html#asyncio.Server.wait_closed
 */
 static int server_wait_closed(lua_State *L) {
@@ -445,7 +446,8 @@ static int server_clients_close(lua_State *L) {
 
 /***
 Close all connections that the server has accepted at once; what was written and is not sent is
-thrown away.
+thrown away. A handler that waits for its stream gets an OSError; one that waits for something else
+goes on.
 @function Server:abort_clients
 @return nothing
 @waits no

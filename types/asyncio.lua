@@ -858,7 +858,7 @@ function Server:wait_closed() end
 ---Close all connections that the server has accepted, as `stream:close()` does: what was written is still sent.
 function Server:close_clients() end
 
----Close all connections that the server has accepted at once; what was written and is not sent is thrown away.
+---Close all connections that the server has accepted at once; what was written and is not sent is thrown away. A handler that waits for its stream gets an OSError; one that waits for something else goes on.
 function Server:abort_clients() end
 
 ---The sockets on which the server listens.
