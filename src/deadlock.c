@@ -29,10 +29,11 @@ static void deadlock_push_place(lua_State *L, asy_Task *task, bool is_main) {
   if (deadlock_push_line(L, w->parked) || deadlock_push_line(L, w->co) ||
       (is_main && deadlock_push_line(L, L)))
     return;
-  asy_wait_push_slot(L, w, ASY_BASE_NAMED);
+  asy_task_push(L, task);
+  lua_getiuservalue(L, -1, ASY_TASK_FUNCTION);
   lua_pushfstring(L, " in %s()", asy_name_push(L, -1));
-  lua_replace(L, -3);
-  lua_pop(L, 1);
+  lua_replace(L, -4);
+  lua_pop(L, 2);
 }
 
 /* Push what a task waits for: the name of another task, or the kind of thing. [-0, +1, m] */

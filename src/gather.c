@@ -97,7 +97,6 @@ static void gather_push_item(lua_State *L, bool list, lua_Integer i) {
 
 /* Argument error unless all n items are awaitable. */
 static void gather_check_items(lua_State *L, asy_State *S, bool list, lua_Integer n) {
-  luaL_argcheck(L, n <= GATHER_MAX, 1, "too many awaitables");
   for (lua_Integer i = 1; i <= n; i++) {
     gather_push_item(L, list, i);
     if (!asy_future_test(L, S, -1) && !asy_coro_is_awaitable(L, S, -1)) {
@@ -114,21 +113,27 @@ static void gather_check_items(lua_State *L, asy_State *S, bool list, lua_Intege
   }
 }
 
-/* Check the list at argument 1; returns its length. */
+/* The length of the list at argument 1, whose items are checked when they are taken. */
 static lua_Integer gather_check_list(lua_State *L, asy_State *S) {
   if (!gather_is_list(L, S)) luaL_typeerror(L, 1, "list of awaitables");
-  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
-  gather_check_items(L, S, true, n);
-  return n;
+  return (lua_Integer)lua_rawlen(L, 1);
+}
+
+/* This thread may not wait: as asy_wait_outside, but wrong items are told of before that. */
+static int gather_outside(lua_State *L, asy_State *S, bool list, lua_Integer n) {
+  gather_check_items(L, S, list, n);
+  return asy_wait_outside(L, S);
 }
 
 /* ---- the record */
 
 static void gather_run_expiry(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 
-/* Push a new record for up to n children; `run` is what their entries do. */
+/* Push a new record for up to n children; `run` is what their entries do. `fields`: of the list of
+ * futures, besides its items. */
 static asy_Gather *gather_new(lua_State *L, asy_State *S, asy_Loop *loop, lua_Integer n,
-                              asy_Run *run) {
+                              asy_Run *run, int fields) {
+  luaL_argcheck(L, n <= GATHER_MAX, 1, "too many awaitables");
   size_t size = sizeof(asy_Gather) + (size_t)n * sizeof(asy_Child);
   asy_Gather *g = asy_type_create(L, S, ASY_SLOT_GATHER, size, GATHER_UVS);
   g->loop = loop;
@@ -139,7 +144,7 @@ static asy_Gather *gather_new(lua_State *L, asy_State *S, asy_Loop *loop, lua_In
     asy_ready_init(&g->children[i].entry, run);
     g->children[i].gather = g;
   }
-  lua_createtable(L, (int)n, 0);
+  lua_createtable(L, (int)n, fields);
   lua_setiuservalue(L, -2, GATHER_FUTURES);
   return g;
 }
@@ -229,7 +234,7 @@ static bool gather_fill_futures(lua_State *L, asy_State *S, asy_Gather *g, bool 
   return true;
 }
 
-/* Make futures of the n items. The record is on top. `gathers`: as gather does it, every item has
+/* Check the n items and make futures of them. The record is on top. `gathers`: as gather does it, every item has
  * its place, and a child that is pending is listened to at once (another one may start eagerly and
  * complete it). [-0, +0, v] */
 static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, bool gathers) {
@@ -239,6 +244,7 @@ static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, b
     lua_settop(L, top);
     return;
   }
+  gather_check_items(L, g->loop->S, list, n);
   lua_pushnil(L);
   for (lua_Integer i = 1; i <= n; i++) {
     gather_push_item(L, list, i);
@@ -260,7 +266,7 @@ static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, b
 /* A record with one child: the future on top, which it replaces; its entry is queued or listens at
  * once. [-1, +1, m] */
 static asy_Gather *gather_one(lua_State *L, asy_State *S, asy_Future *fut, asy_Run *run) {
-  asy_Gather *g = gather_new(L, S, fut->loop, 1, run);
+  asy_Gather *g = gather_new(L, S, fut->loop, 1, run, 0);
   lua_getiuservalue(L, -1, GATHER_FUTURES);
   lua_pushvalue(L, -3);
   lua_rawseti(L, -2, 1);
@@ -355,24 +361,25 @@ static void gather_push_error(lua_State *L, asy_State *S, asy_Gather *g) {
   asy_future_push_error(L, -1, child->fut);
 }
 
-/* Push the list of results; errors stand in it as values. */
+/* Push the list of results; errors stand in it as values. It is the list of futures, in which each
+ * gives way to its result. */
 static int gather_push_results(lua_State *L, asy_Gather *g) {
-  lua_createtable(L, (int)g->places, 1);
   lua_getiuservalue(L, 1, GATHER_FUTURES);
+  const int list = lua_gettop(L);
+  const bool each_once = g->count == g->places; /* then a child's number is its place */
   for (lua_Integer i = 1; i <= g->places; i++) {
-    lua_rawgeti(L, -1, i);
-    asy_Future *fut = lua_touserdata(L, -1);
+    lua_rawgeti(L, list, i);
+    asy_Future *fut = each_once ? g->children[i - 1].fut : lua_touserdata(L, -1);
     if (fut->state == ASY_FINISHED)
       asy_future_push_first(L, -1, fut);
     else
       asy_future_push_error(L, -1, fut);
-    lua_rawseti(L, -4, i);
+    lua_rawseti(L, list, i);
     lua_pop(L, 1);
   }
-  lua_pop(L, 1);
   gather_let_go(L);
   lua_pushinteger(L, g->places);
-  lua_setfield(L, -2, "n");
+  lua_setfield(L, list, "n");
   return 1;
 }
 
@@ -436,10 +443,9 @@ static int gather_gather(lua_State *L) {
     gather_check_end(L, 2);
   }
   lua_Integer n = list ? (lua_Integer)lua_rawlen(L, 1) : lua_gettop(L);
-  gather_check_items(L, S, list, n);
   asy_Wait *w = asy_wait_begin(L, S);
-  if (!w) return asy_wait_outside(L, S);
-  asy_Gather *g = gather_new(L, S, w->loop, n, gather_run);
+  if (!w) return gather_outside(L, S, list, n);
+  asy_Gather *g = gather_new(L, S, w->loop, n, gather_run, 1); /* the results have a field n */
   g->keeps_errors = keeps_errors;
   gather_fill(L, g, list, n, true);
   lua_insert(L, 1);
@@ -529,8 +535,8 @@ static int gather_wait(lua_State *L) {
   int when = asy_option_choice(L, 2, names[1], gather_when_names);
   gather_check_end(L, 2);
   asy_Wait *w = asy_wait_begin(L, S);
-  if (!w) return asy_wait_outside(L, S);
-  asy_Gather *g = gather_new(L, S, w->loop, n, gather_run_wait);
+  if (!w) return gather_outside(L, S, true, n);
+  asy_Gather *g = gather_new(L, S, w->loop, n, gather_run_wait, 0);
   if (when > 0) g->when = (asy_When)when;
   gather_fill(L, g, true, n, false);
   lua_replace(L, 1);
@@ -646,7 +652,7 @@ static int gather_as_completed(lua_State *L) {
   gather_check_end(L, 2);
   asy_Loop *loop = asy_loop_get(L, S);
   asy_loop_check_open(L, loop);
-  asy_Gather *g = gather_new(L, S, loop, n, gather_run_completed);
+  asy_Gather *g = gather_new(L, S, loop, n, gather_run_completed, 0);
   asy_ready_init(&g->expiry, gather_run_late);
   gather_fill(L, g, true, n, false);
   g->unasked = g->count;

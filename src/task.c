@@ -115,8 +115,7 @@ static void task_fail(lua_State *L, asy_Task *task) {
 }
 
 static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
-  (void)ctx;
-  asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
+  asy_Task *task = (asy_Task *)ctx;
   if (status != LUA_OK && status != LUA_YIELD) {
     task_fail(L, task);
   } else if (task->wait.bad_yield) { /* no instruction of Lua's followed in which it could have been
@@ -126,8 +125,6 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   } else {
     task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
   }
-  lua_pushvalue(L, ASY_BASE_NAMED);
-  lua_setiuservalue(L, ASY_BASE_TASK, ASY_TASK_FUNCTION);
   if (task->wait.inner) {
     lua_pushnil(L);
     lua_setiuservalue(L, ASY_BASE_TASK, ASY_WAIT_INNER);
@@ -136,10 +133,10 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
 }
 
 static int task_base(lua_State *L) {
-  asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
-  asy_wait_set_base(L, &task->wait);
+  lua_KContext task = (lua_KContext)lua_touserdata(L, ASY_BASE_TASK);
   int nargs = lua_gettop(L) - ASY_BASE_FUNCTION;
-  return task_k_base(L, lua_pcallk(L, nargs, LUA_MULTRET, ASY_BASE_HANDLER, 0, task_k_base), 0);
+  int status = lua_pcallk(L, nargs, LUA_MULTRET, ASY_BASE_HANDLER, task, task_k_base);
+  return task_k_base(L, status, task);
 }
 
 /* ---- threads */
@@ -177,7 +174,6 @@ static void task_release(asy_Task *task, bool reusable) {
   w->state = ASY_WAIT_NONE;
   w->kind = NULL;
   w->co = NULL;
-  w->base = NULL;
   lua_pushboolean(loop->shelf, 0);
   lua_rawseti(loop->shelf, ASY_LOOP_TASKS, thread.slot);
   task_give_back(loop, thread,
@@ -212,8 +208,6 @@ static void task_die(lua_State *L, asy_Task *task) {
 static void task_end_unstarted(lua_State *L, asy_Task *task) {
   asy_Wait *w = &task->wait;
   asy_task_push(L, task);
-  asy_wait_push_slot(L, w, ASY_BASE_NAMED);
-  lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_wait_push_slot(L, w, ASY_BASE_MUST);
   w->must_cancel = false;
   asy_future_set_cancelled(L, -2, &task->fut, false);
@@ -247,7 +241,6 @@ static void task_stepped(lua_State *L, asy_Wait *w, int how) {
       lua_pushliteral(w->co, "the task's coroutine closed itself");
       task_die(L, task);
     } else {
-      lua_settop(w->co, 0);
       task_release(task, true);
     }
     break;
@@ -257,20 +250,37 @@ static void task_stepped(lua_State *L, asy_Wait *w, int how) {
 
 /* ---- making a task */
 
+/* Put on the thread what its first step needs: the base function and the slots of ASY_BASE_*, then
+ * the task's function and its arguments. These and, above them, the Task are on top of L; only the
+ * Task stays. [-(nargs+2), +1, -] */
+static void task_fill_thread(lua_State *L, asy_State *S, asy_Wait *w, int nargs) {
+  lua_State *co = w->co;
+  lua_pushcfunction(co, task_base);
+  lua_xmove(L, co, 1);
+  asy_context_push(L, S);
+  w->has_context = !lua_isnil(L, -1);
+  lua_xmove(L, co, 1);
+  lua_settop(co, 1 + ASY_BASE_HANDLER - 1);
+  lua_pushcfunction(co, task_handler);
+  lua_xmove(L, co, nargs + 1);
+  lua_pushvalue(co, 1 + ASY_BASE_TASK);
+  lua_xmove(co, L, 1);
+}
+
 /* Push a new Task for the function and nargs arguments on top, which it pops. Not queued yet. */
 static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   asy_State *S = loop->S;
   luaL_checkstack(L, 6, NULL);
-  int f = lua_gettop(L) - nargs;
   asy_Task *task = asy_type_create(L, S, ASY_SLOT_TASK, sizeof *task, ASY_TASK_UVS);
   asy_future_init(L, &task->fut, loop, true);
+  lua_pushvalue(L, -nargs - 2);
+  lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_Thread thread = task_take_thread(L, loop);
-  lua_State *co = thread.co;
-  if (!lua_checkstack(co, nargs + ASY_BASE_FUNCTION + LUA_MINSTACK)) {
+  if (!lua_checkstack(thread.co, nargs + ASY_BASE_FUNCTION + LUA_MINSTACK)) {
     task_give_back(loop, thread, true);
     luaL_error(L, "too many arguments for a task");
   }
-  asy_wait_init(&task->wait, loop, co);
+  asy_wait_init(&task->wait, loop, thread.co, nargs + ASY_BASE_FUNCTION);
   task->wait.slot = thread.slot;
   task->number = ++S->tasks_made;
   asy_list_init(&task->all);
@@ -278,22 +288,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   lua_pushvalue(L, -1);
   lua_xmove(L, loop->shelf, 1);
   lua_rawseti(loop->shelf, ASY_LOOP_TASKS, thread.slot);
-  /* its stack: the base function and the slots of ASY_BASE_*, then the function and its arguments
-   */
-  lua_pushcfunction(co, task_base);
-  lua_pushvalue(L, -1);
-  asy_context_push(L, S);
-  task->wait.has_context = !lua_isnil(L, -1);
-  lua_xmove(L, co, 2);
-  lua_pushnil(co);
-  lua_pushnil(co);
-  lua_pushnil(co);
-  lua_insert(L, f);
-  lua_pushvalue(L, f + 1);
-  lua_xmove(L, co, 1);
-  lua_pushcfunction(co, task_handler);
-  lua_xmove(L, co, nargs + 1);
-  lua_pushcfunction(co, asy_wait_guard);
+  task_fill_thread(L, S, &task->wait, nargs);
   return task;
 }
 
@@ -418,8 +413,6 @@ void asy_task_close(lua_State *L, asy_Task *task) {
   const char *forbidden = S->forbidden;
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_task_push(L, task);
-  asy_wait_push_slot(L, w, ASY_BASE_NAMED);
-  lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_wait_drop(w);
   S->forbidden = "while its loop closes";
   if (lua_status(w->co) == LUA_YIELD && asy_closethread(w->co, L) != LUA_OK) {
@@ -686,6 +679,7 @@ static int task_get_coro(lua_State *L) {
     return 1;
   }
   task->handed_out = true;
+  asy_wait_add_guard(&task->wait);
   lua_pushthread(task->wait.co);
   lua_xmove(task->wait.co, L, 1);
   return 1;
@@ -789,7 +783,7 @@ static int task_print_stack(lua_State *L) {
 static const char *task_push_line(lua_State *L, asy_Task *task, int fn) {
   lua_Debug ar, lowest;
   bool found = false;
-  if (task->wait.co && task->wait.base) {
+  if (task->wait.co && task->wait.started) {
     for (int level = 0; lua_getstack(task->wait.co, level, &ar); level++) {
       lua_getinfo(task->wait.co, "Sl", &ar);
       if (ar.currentline <= 0) continue;
@@ -813,10 +807,7 @@ static int task_tostring(lua_State *L) {
   bool done = asy_future_is_done(&task->fut);
   lua_settop(L, 1);
   asy_task_push_name(L, 1, task);
-  if (done)
-    lua_getiuservalue(L, 1, ASY_TASK_FUNCTION);
-  else
-    asy_wait_push_slot(L, &task->wait, ASY_BASE_NAMED);
+  lua_getiuservalue(L, 1, ASY_TASK_FUNCTION);
   asy_name_push(L, 3);
   task_push_line(L, task, 3);
   lua_pushliteral(L, "");

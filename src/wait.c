@@ -25,46 +25,72 @@ bool asy_wait_passes(lua_State *co) {
          lua_touserdata(co, -1) == (const void *)&wait_sentinel;
 }
 
-void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co) {
+void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, int top) {
   asy_ready_init(&w->entry, asy_wait_run);
   asy_list_init(&w->link);
   w->loop = loop;
   w->co = co;
+  w->top = top;
 }
 
 /* ---- the base frame */
 
-/* Is the base frame where it was? Not if the thread was closed (by hand, or by its loop). Needs a
- * free slot on w->co. */
-static bool wait_is_intact(const asy_Wait *w) {
+/* The lowest level of a thread's stack; -1 if it is empty. Asking for a level takes time with its
+ * number. */
+static int wait_lowest_level(lua_State *co) {
   lua_Debug ar;
-  const asy_State *S = w->loop->S;
-  if (!w->base) return lua_gettop(w->co) > ASY_BASE_FUNCTION;
-  if (S->waiter == w || lua_status(w->co) == LUA_YIELD) return true;
-  if (!lua_getstack(w->co, 0, &ar)) return false;
-  ar.i_ci = w->base; /* in a thread that is being closed this is the frame of a __close handler */
-  lua_getinfo(w->co, "f", &ar);
-  bool same = lua_tocfunction(w->co, -1) == S->base;
-  lua_pop(w->co, 1);
-  return same;
+  int above = -1, below = 0; /* a level that there is, one that there is not */
+  while (lua_getstack(co, below, &ar)) {
+    above = below;
+    below = below * 2 + 1;
+  }
+  while (below - above > 1) {
+    int middle = (above + below) / 2;
+    if (lua_getstack(co, middle, &ar))
+      above = middle;
+    else
+      below = middle;
+  }
+  return above;
 }
 
-void asy_wait_set_base(lua_State *L, asy_Wait *w) {
-  lua_Debug ar;
-  lua_getstack(L, 0, &ar);
-  w->base = ar.i_ci;
+/* Fill `ar` for the base frame of a task that has started. False if it is not where it was: the
+ * thread was closed, by hand or by its loop. Needs a free slot on w->co. */
+static bool wait_get_base(asy_Wait *w, lua_Debug *ar) {
+  const asy_State *S = w->loop->S;
+  lua_State *co = w->co;
+  if (!w->base) {
+    if (!lua_getstack(co, wait_lowest_level(co), ar)) return false;
+    w->base = ar->i_ci;
+  }
+  if (S->waiter != w && lua_status(co) != LUA_YIELD) {
+    if (!lua_getstack(co, 0, ar)) return false;
+    ar->i_ci = w->base; /* in a thread that is being closed this is the frame of a __close handler */
+    lua_getinfo(co, "f", ar);
+    bool same = lua_tocfunction(co, -1) == S->base;
+    lua_pop(co, 1);
+    if (!same) return false;
+  }
+  memset(ar, 0, sizeof *ar);
+  ar->i_ci = w->base;
+  return true;
+}
+
+/* May a slot of its base frame be asked for? If it has started, `ar` is filled. */
+static bool wait_has_slots(asy_Wait *w, lua_Debug *ar) {
+  lua_State *co = w->co;
+  if (!co || !lua_checkstack(co, 2)) return false;
+  return w->started ? wait_get_base(w, ar) : lua_gettop(co) > ASY_BASE_FUNCTION;
 }
 
 void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot) {
+  lua_Debug ar;
   lua_State *co = w->co;
-  if (!co || !lua_checkstack(co, 2) || !wait_is_intact(w)) {
+  if (!wait_has_slots(w, &ar)) {
     lua_pushnil(L);
     return;
   }
-  if (w->base) {
-    lua_Debug ar;
-    memset(&ar, 0, sizeof ar);
-    ar.i_ci = w->base;
+  if (w->started) {
     if (!lua_getlocal(co, &ar, slot)) lua_pushnil(co);
   } else {
     lua_pushvalue(co, slot + 1); /* not started: the base function is at 1, its arguments follow */
@@ -73,16 +99,14 @@ void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot) {
 }
 
 void asy_wait_set_slot(lua_State *L, asy_Wait *w, int slot) {
+  lua_Debug ar;
   lua_State *co = w->co;
-  if (!co || !lua_checkstack(co, 2) || !wait_is_intact(w)) {
+  if (!wait_has_slots(w, &ar)) {
     lua_pop(L, 1);
     return;
   }
   if (co != L) lua_xmove(L, co, 1);
-  if (w->base) {
-    lua_Debug ar;
-    memset(&ar, 0, sizeof ar);
-    ar.i_ci = w->base;
+  if (w->started) {
     if (!lua_setlocal(co, &ar, slot)) lua_pop(co, 1);
   } else {
     lua_replace(co, slot + 1);
@@ -322,10 +346,25 @@ int asy_wait_guard(lua_State *L) {
   return luaL_error(L, "cannot resume a task by hand");
 }
 
-/* Can the thread be resumed, or was it closed by hand? */
+void asy_wait_add_guard(asy_Wait *w) {
+  if (w->started || w->guarded || !lua_checkstack(w->co, 1)) return;
+  lua_pushcfunction(w->co, asy_wait_guard);
+  w->guarded = true;
+}
+
+/* Can the thread be resumed, or was it closed by hand? Before the first step nobody can have done
+ * that who was not given the thread. */
 static bool wait_is_resumable(const asy_Wait *w) {
-  if (w->base) return lua_status(w->co) == LUA_YIELD;
-  return lua_status(w->co) == LUA_OK && lua_gettop(w->co) > ASY_BASE_FUNCTION;
+  if (w->started) return lua_status(w->co) == LUA_YIELD;
+  return !w->guarded || (lua_status(w->co) == LUA_OK && lua_gettop(w->co) > ASY_BASE_FUNCTION);
+}
+
+/* Ready for the first step; returns how many values the base function is given. */
+static int wait_begin_first(asy_Wait *w) {
+  if (w->guarded) lua_pop(w->co, 1);
+  w->guarded = false;
+  w->started = true;
+  return w->top;
 }
 
 void asy_wait_yielded(asy_Wait *w, bool bad) {
@@ -354,11 +393,11 @@ static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
     w->armed = true;
     if (w->parked != co && asy_wait_passes(co)) lua_pop(co, 1);
   }
-  if (!w->base) lua_pop(co, 1); /* asy_wait_guard */
+  int count, nargs = w->started ? 0 : wait_begin_first(w);
   S->waiter = w;
   S->innermost = co;
   S->callback = NULL;
-  int count, status = lua_resume(co, L, w->base ? 0 : lua_gettop(co) - 1, &count);
+  int status = lua_resume(co, L, nargs, &count);
   S->waiter = waiter;
   S->innermost = innermost;
   S->callback = callback;
@@ -380,7 +419,7 @@ void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   asy_Step how = ASY_STEP_UNSTARTED;
   if (w->state == ASY_WAIT_PARKED)
     w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
-  if (w->base || !w->must_cancel) how = wait_step(L, loop->S, w);
+  if (w->started || !w->must_cancel) how = wait_step(L, loop->S, w);
   if (how == ASY_STEP_WAITS) {
     if (ASY_UNLIKELY(w->parks == w->limit) && !loop->S->overdue(L, w)) return; /* it is closed */
     if (!w->must_cancel) return;
@@ -558,25 +597,6 @@ bool asy_wait_in_finalizer(lua_State *L) {
     if (wait_is_finalizer(&ar)) return true;
   }
   return false;
-}
-
-/* The lowest level of a thread's stack; -1 if it is empty. Asking for a level takes time with its
- * number. */
-static int wait_lowest_level(lua_State *co) {
-  lua_Debug ar;
-  int above = -1, below = 0; /* a level that there is, one that there is not */
-  while (lua_getstack(co, below, &ar)) {
-    above = below;
-    below = below * 2 + 1;
-  }
-  while (below - above > 1) {
-    int middle = (above + below) / 2;
-    if (lua_getstack(co, middle, &ar))
-      above = middle;
-    else
-      below = middle;
-  }
-  return above;
 }
 
 bool asy_wait_state_closes(asy_State *S) {

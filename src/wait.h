@@ -87,14 +87,13 @@ enum {
   ASY_BASE_MESSAGE,   /* message of the cancelled wait; or the error object that was thrown into it
                          (thrown) */
   ASY_BASE_TRACEBACK, /* of the error that ends the task */
-  ASY_BASE_NAMED,     /* the function, for tostring: Lua moves the one that it calls */
   ASY_BASE_HANDLER,   /* the message handler, then the function and its arguments */
   ASY_BASE_FUNCTION
 };
 
 /* User values of a Task: the userdata that it waits for; the inner coroutine in which it waits. */
-#define ASY_WAIT_KEPT 3
-#define ASY_WAIT_INNER 4
+#define ASY_WAIT_KEPT 4
+#define ASY_WAIT_INNER 5
 
 /* The wait record of a task. */
 struct asy_Wait {
@@ -118,13 +117,16 @@ struct asy_Wait {
   lua_State *co;     /* the task's thread; NULL once the task is done */
   lua_State *parked; /* the thread in which it waits: co, or an inner coroutine, which
                         ASY_WAIT_INNER keeps alive */
-  void *base;        /* activation record of the base frame; NULL before the first step */
+  void *base;        /* activation record of the base frame; NULL until it is asked for */
   unsigned limit;    /* of parks: S->overdue is called when it is reached; redeliver.c */
   unsigned parks;    /* how often it has parked */
-  int top;           /* of `parked` when it parked */
+  int top;           /* of `parked` when it parked; before the first step: how many values `co` has
+                        above its base function */
   int status; /* for the waker to tell the continuation something (0 or a libuv code); 0 after the
                  park */
   uint8_t state;    /* asy_WaitState */
+  bool started;     /* the first step has begun */
+  bool guarded;     /* not started, and asy_wait_guard lies on top of co's stack */
   bool must_cancel; /* raise a CancelledError at the next step, whatever has come */
   bool thrown;      /* ASY_BASE_MESSAGE holds an error object to be raised as it is */
   bool hooked;      /* a hook of ours is set on co, to raise out of a bare yield */
@@ -198,12 +200,16 @@ ASY_FUNC void asy_wait_note_cancel(lua_State *L, asy_Wait *w);
 
 /* ---- for task.c */
 
-/* Set up the record, which is all zero. [-0, +0, -] */
-ASY_FUNC void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co);
+/* Set up the record, which is all zero; `co` has `top` values above its base function. [-0, +0, -]
+ */
+ASY_FUNC void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, int top);
 
-/* Lies on top of the stack of a thread that has not begun: who resumes it by hand calls this, which
- * raises. The first step takes it away. */
+/* Lies on top of the stack of a thread that has not begun, but is known outside: who resumes it by
+ * hand calls this, which raises. */
 ASY_FUNC int asy_wait_guard(lua_State *L);
+
+/* Push it there, if the thread has not begun; the first step takes it away. [-0, +0, -] */
+ASY_FUNC void asy_wait_add_guard(asy_Wait *w);
 
 /* How a step of a task's thread ended. */
 typedef enum asy_Step {
@@ -226,10 +232,6 @@ ASY_FUNC void asy_wait_yielded(asy_Wait *w, bool bad);
 
 /* What a bare yield with values raises. */
 #define ASY_BAD_YIELD "bad yield: a task may yield no values (asyncio.wrap makes a generator)"
-
-/* Base frame: remember the calling C function as the bottom of w->co, where the slots of ASY_BASE_*
- * lie. [-0, +0, -] */
-ASY_FUNC void asy_wait_set_base(lua_State *L, asy_Wait *w);
 
 /* Push a slot of the base frame on L (any thread but w->co may be suspended). [-0, +1, -] */
 ASY_FUNC void asy_wait_push_slot(lua_State *L, asy_Wait *w, int slot);
