@@ -133,6 +133,21 @@ describe("what is finished is collected:", function()
     for _ = 1, 3 do asyncio.create_task(lock.with, lock, asyncio.sleep, 1) end
     return lock
   end)
+  it("what a task has waited for, though the task is held", in_task(function()
+    local weak = setmetatable({}, { __mode = "v" })
+    local function make()
+      local queue = asyncio.Queue()
+      weak[1] = queue
+      local task = asyncio.create_task(queue.get, queue)
+      asyncio.sleep(0)
+      queue:put(1)
+      return task
+    end
+    local task = make()
+    assert.equal(1, task:await())
+    collect()
+    assert.is_nil(weak[1])
+  end))
   dies("what a generator holds", function()
     local object = {}
     local step = asyncio.wrap(function()

@@ -50,6 +50,22 @@ describe("asyncio.wrap", function()
     assert.equal("1@1.0 2@13.0 3@26.0", join(seen))
   end))
 
+  it("waits for what fails, and goes on with the stack that it had", in_task(function()
+    local future = asyncio.get_running_loop():create_future()
+    local task = asyncio.create_task(function()
+      local results = {}
+      for ok, err in asyncio.wrap(function()
+        coroutine.yield(asyncio.pcall(asyncio.shield, future))
+      end) do
+        results[#results + 1] = { ok, err }
+      end
+      return results
+    end)
+    asyncio.sleep(1)
+    future:set_exception("no")
+    assert.same({ { false, "no" } }, task:await())
+  end))
+
   it("returns the iterator, nil, nil and a closer", in_task(function()
     local results = table.pack(asyncio.wrap(print))
     assert.equal(4, results.n)

@@ -16,12 +16,10 @@ typedef struct ContextToken {
   bool used, had_value;
 } ContextToken;
 
-void asy_context_push(lua_State *L, asy_State *S) {
+bool asy_context_push(lua_State *L, asy_State *S) {
   if (S->waiter) {
-    if (S->waiter->has_context)
-      asy_wait_push_slot(L, S->waiter, ASY_BASE_CONTEXT);
-    else
-      lua_pushnil(L);
+    if (!S->waiter->has_context) return false;
+    asy_wait_push_slot(L, S->waiter, ASY_BASE_CONTEXT);
   } else if (S->callback) {
     asy_shelf_push(L, S->callback->shelf, ASY_LOOP_CALLBACK);
     lua_getiuservalue(L, -1, ASY_CONTEXT_OF_HANDLE);
@@ -29,6 +27,9 @@ void asy_context_push(lua_State *L, asy_State *S) {
   } else {
     asy_shelf_push(L, S->shelf, ASY_SLOT_CONTEXT);
   }
+  if (!lua_isnil(L, -1)) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 /* Pop a table and make it the current context. */
@@ -51,8 +52,7 @@ static void context_replace(lua_State *L, asy_State *S) {
 static void context_set(lua_State *L, asy_State *S, int var) {
   int value = lua_gettop(L);
   lua_createtable(L, 0, 1);
-  asy_context_push(L, S);
-  if (lua_istable(L, -1)) {
+  if (asy_context_push(L, S)) {
     for (lua_pushnil(L); lua_next(L, -2);) {
       lua_pushvalue(L, -2);
       lua_insert(L, -2);
@@ -67,11 +67,13 @@ static void context_set(lua_State *L, asy_State *S, int var) {
   lua_pop(L, 1);
 }
 
-/* Push the value of the variable at index var in the current context; false if it has none there.
- */
+/* Push the value of the variable at index var in the current context; false, and nil, if it has
+ * none there. */
 static bool context_get(lua_State *L, asy_State *S, int var) {
-  asy_context_push(L, S);
-  if (!lua_istable(L, -1)) return false;
+  if (!asy_context_push(L, S)) {
+    lua_pushnil(L);
+    return false;
+  }
   lua_pushvalue(L, var);
   lua_rawget(L, -2);
   lua_remove(L, -2);

@@ -13,9 +13,9 @@
 /* The user value of a Handle in which its context lies (handle.h). */
 #define ASY_CONTEXT_OF_HANDLE 2
 
-/* Push the current context: of the running task, of the running callback, or of the state. [-0, +1,
- * -] */
-ASY_FUNC void asy_context_push(lua_State *L, asy_State *S);
+/* Push the current context: of the running task, of the running callback, or of the state. False,
+ * and nothing is pushed, if it is empty. [-0, +(0|1), -] */
+ASY_FUNC bool asy_context_push(lua_State *L, asy_State *S);
 
 ASY_FUNC void asy_context_open(lua_State *L, asy_State *S);
 

@@ -37,10 +37,12 @@
 #define ASY_NORETURN __attribute__((noreturn))
 #define ASY_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define ASY_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ASY_INLINE inline __attribute__((always_inline))
 #else
 #define ASY_NORETURN
 #define ASY_PRINTF(fmt, args)
 #define ASY_UNLIKELY(x) (x)
+#define ASY_INLINE inline
 #endif
 
 /* 5.4.6 renamed it; a suspended thread is unwound without the chance to wait */

@@ -60,7 +60,6 @@ static void future_complete(lua_State *L, int idx, asy_Future *fut, asy_FutureSt
 }
 
 void asy_future_finish(lua_State *L, int idx, asy_Future *fut, int n) {
-  idx = lua_absindex(L, idx);
   if (n == 0) {
     lua_pushnil(L);
   } else if (n > 1) {

@@ -75,8 +75,8 @@ ASY_FUNC asy_Future *asy_future_new(lua_State *L, asy_Loop *loop);
 /* Initialise the Future part of a new userdata on top of the stack (Future or Task). [-0, +0, -] */
 ASY_FUNC void asy_future_init(lua_State *L, asy_Future *fut, asy_Loop *loop, bool is_task);
 
-/* Complete the future at idx with the top n values (they are popped); it must be pending. Memory is
- * taken before anything is changed. [-n, +0, m] */
+/* Complete the future at idx (no negative index) with the top n values, which are popped; it must
+ * be pending. Memory is taken before anything is changed. [-n, +0, m] */
 ASY_FUNC void asy_future_finish(lua_State *L, int idx, asy_Future *fut, int n);
 
 /* Complete with the error value and, above it, its traceback (string or nil): FAILED. From here on

@@ -234,9 +234,9 @@ static bool gather_fill_futures(lua_State *L, asy_State *S, asy_Gather *g, bool 
   return true;
 }
 
-/* Check the n items and make futures of them. The record is on top. `gathers`: as gather does it, every item has
- * its place, and a child that is pending is listened to at once (another one may start eagerly and
- * complete it). [-0, +0, v] */
+/* Check the n items and make futures of them. The record is on top. `gathers`: as gather does it,
+ * every item has its place, and a child that is pending is listened to at once (another one may
+ * start eagerly and complete it). [-0, +0, v] */
 static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, bool gathers) {
   const int top = lua_gettop(L), futures = top + 1, seen = top + 2;
   lua_getiuservalue(L, top, GATHER_FUTURES);

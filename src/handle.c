@@ -117,8 +117,7 @@ static asy_Handle *handle_create(lua_State *L, asy_Loop *loop, int nargs, asy_Sl
   asy_ready_init(&handle->entry, asy_handle_run);
   handle->loop = loop;
   handle->nargs = nargs;
-  asy_context_push(L, loop->S);
-  lua_setiuservalue(L, idx, ASY_HANDLE_CONTEXT);
+  if (asy_context_push(L, loop->S)) lua_setiuservalue(L, idx, ASY_HANDLE_CONTEXT);
   for (int i = 0; i <= nargs; i++) {
     lua_pushvalue(L, idx - 1 - nargs + i);
     lua_setiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
@@ -325,7 +324,7 @@ static const asy_WaitKind sleep_zero_wait = {"its next turn", NULL, false};
 
 static int sleep_k(lua_State *L, asy_Wait *w) {
   if (asy_wait_failed(w)) return asy_wait_raise(L, w);
-  if (lua_gettop(L) < 2) return 0;
+  if (w->top < 2) return 0;
   lua_settop(L, 2);
   return 1;
 }

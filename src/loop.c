@@ -22,7 +22,7 @@
 /* While something is ready the poll is left out until so many entries have run, or so much time has
  * passed (at the next tick of the system's coarse clock: reading the fine one each turn would cost
  * more than the turn of a small program). */
-#define LOOP_POLL_ENTRIES 64
+#define LOOP_POLL_ENTRIES 256
 #define LOOP_POLL_NANOSECONDS 1000000u
 
 /* The longest that one poll sleeps, in seconds: a day, as in asyncio. */
@@ -87,28 +87,33 @@ static void loop_run_timed(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   lua_pop(L, 1);
 }
 
-static void loop_run_entry(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
-  if (ASY_UNLIKELY(loop->debug))
-    loop_run_timed(L, loop, entry);
-  else
-    entry->run(L, loop, entry);
+/* As asy_wait_run_turn, for a host, or in debug mode. With a deadline (of uv_hrtime; 0: none) it
+ * may stop in between. */
+static void loop_run_turn(lua_State *L, asy_Loop *loop, uint64_t deadline) {
+  asy_Link *link;
+  while ((link = asy_list_take(&loop->ready)) != NULL && link != &loop->marker) {
+    asy_Ready *entry = ASY_CONTAINER(link, asy_Ready, link);
+    loop->run_since_poll++;
+    if (loop->debug)
+      loop_run_timed(L, loop, entry);
+    else
+      entry->run(L, loop, entry);
+    if (loop->interrupted || (deadline && uv_hrtime() >= deadline)) break;
+  }
 }
 
 /* Append what is due, then run what the queue holds now; what is appended meanwhile runs in the
- * next turn. With a deadline (of uv_hrtime; 0: none) it may stop in between: the next call goes on
- * with the same turn. */
+ * next turn. If it stops at the deadline, the next call goes on with the same turn. */
 static void loop_turn(lua_State *L, asy_Loop *loop, uint64_t deadline) {
   if (asy_list_is_empty(&loop->marker)) {
     asy_timer_collect(L, loop);
     if (asy_list_is_empty(&loop->ready)) return;
     asy_list_append(&loop->ready, &loop->marker);
   }
-  asy_Link *link;
-  while ((link = asy_list_take(&loop->ready)) != NULL && link != &loop->marker) {
-    loop->run_since_poll++;
-    loop_run_entry(L, loop, ASY_CONTAINER(link, asy_Ready, link));
-    if (ASY_UNLIKELY(loop->interrupted) || (deadline && uv_hrtime() >= deadline)) break;
-  }
+  if (ASY_UNLIKELY(loop->debug || deadline))
+    loop_run_turn(L, loop, deadline);
+  else
+    asy_wait_run_turn(L, loop);
 }
 
 /* ---- the poll */

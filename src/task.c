@@ -125,18 +125,14 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   } else {
     task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
   }
-  if (task->wait.inner) {
-    lua_pushnil(L);
-    lua_setiuservalue(L, ASY_BASE_TASK, ASY_WAIT_INNER);
-  }
   return 0;
 }
 
 static int task_base(lua_State *L) {
-  lua_KContext task = (lua_KContext)lua_touserdata(L, ASY_BASE_TASK);
-  int nargs = lua_gettop(L) - ASY_BASE_FUNCTION;
-  int status = lua_pcallk(L, nargs, LUA_MULTRET, ASY_BASE_HANDLER, task, task_k_base);
-  return task_k_base(L, status, task);
+  asy_Task *task = lua_touserdata(L, ASY_BASE_TASK);
+  int nargs = task->wait.top - ASY_BASE_FUNCTION;
+  lua_KContext ctx = (lua_KContext)task;
+  return task_k_base(L, lua_pcallk(L, nargs, LUA_MULTRET, ASY_BASE_HANDLER, ctx, task_k_base), ctx);
 }
 
 /* ---- threads */
@@ -171,6 +167,7 @@ static void task_release(asy_Task *task, bool reusable) {
   asy_Wait *w = &task->wait;
   asy_Thread thread = {w->co, w->slot};
   asy_list_remove(&task->all);
+  asy_wait_end(w);
   w->state = ASY_WAIT_NONE;
   w->kind = NULL;
   w->co = NULL;
@@ -250,6 +247,10 @@ static void task_stepped(lua_State *L, asy_Wait *w, int how) {
 
 /* ---- making a task */
 
+/* With no more arguments than that there is room on both stacks without asking for it: a thread
+ * that has not begun has LUA_MINSTACK slots, and who makes a task needs few of his. */
+#define TASK_FEW_ARGS 8
+
 /* Put on the thread what its first step needs: the base function and the slots of ASY_BASE_*, then
  * the task's function and its arguments. These and, above them, the Task are on top of L; only the
  * Task stays. [-(nargs+2), +1, -] */
@@ -257,9 +258,10 @@ static void task_fill_thread(lua_State *L, asy_State *S, asy_Wait *w, int nargs)
   lua_State *co = w->co;
   lua_pushcfunction(co, task_base);
   lua_xmove(L, co, 1);
-  asy_context_push(L, S);
-  w->has_context = !lua_isnil(L, -1);
-  lua_xmove(L, co, 1);
+  if (asy_context_push(L, S)) {
+    lua_xmove(L, co, 1);
+    w->has_context = true;
+  }
   lua_settop(co, 1 + ASY_BASE_HANDLER - 1);
   lua_pushcfunction(co, task_handler);
   lua_xmove(L, co, nargs + 1);
@@ -270,13 +272,14 @@ static void task_fill_thread(lua_State *L, asy_State *S, asy_Wait *w, int nargs)
 /* Push a new Task for the function and nargs arguments on top, which it pops. Not queued yet. */
 static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   asy_State *S = loop->S;
-  luaL_checkstack(L, 6, NULL);
+  bool few = nargs <= TASK_FEW_ARGS;
+  if (ASY_UNLIKELY(!few)) luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_Task *task = asy_type_create(L, S, ASY_SLOT_TASK, sizeof *task, ASY_TASK_UVS);
   asy_future_init(L, &task->fut, loop, true);
   lua_pushvalue(L, -nargs - 2);
   lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_Thread thread = task_take_thread(L, loop);
-  if (!lua_checkstack(thread.co, nargs + ASY_BASE_FUNCTION + LUA_MINSTACK)) {
+  if (ASY_UNLIKELY(!few) && !lua_checkstack(thread.co, nargs + ASY_BASE_FUNCTION + 1)) {
     task_give_back(loop, thread, true);
     luaL_error(L, "too many arguments for a task");
   }
@@ -462,9 +465,9 @@ static asy_Loop *task_check_running(lua_State *L, asy_State *S) {
 /* What create_task takes, at index aw: leaves a function and its arguments on top, and returns how
  * many these are. */
 static int task_unpack(lua_State *L, asy_State *S, int aw) {
-  asy_coro_check(L, S, aw);
   int extra = lua_gettop(L) - aw;
   if (lua_isfunction(L, aw)) return extra;
+  asy_coro_check(L, S, aw);
   luaL_argcheck(L, !asy_future_test(L, S, aw), aw,
                 "coroutine object or function expected, got a Future");
   luaL_argcheck(L, extra == 0, aw + 1, "no value expected: only a function takes arguments");

@@ -65,7 +65,8 @@ static bool wait_get_base(asy_Wait *w, lua_Debug *ar) {
   }
   if (S->waiter != w && lua_status(co) != LUA_YIELD) {
     if (!lua_getstack(co, 0, ar)) return false;
-    ar->i_ci = w->base; /* in a thread that is being closed this is the frame of a __close handler */
+    ar->i_ci =
+        w->base; /* in a thread that is being closed this is the frame of a __close handler */
     lua_getinfo(co, "f", ar);
     bool same = lua_tocfunction(co, -1) == S->base;
     lua_pop(co, 1);
@@ -261,13 +262,31 @@ static void wait_let_go(lua_State *L, asy_Wait *w) {
   w->kept = NULL;
 }
 
+void asy_wait_end(asy_Wait *w) {
+  lua_State *shelf = w->loop->shelf;
+  if (!w->kept && !w->inner) return;
+  lua_rawgeti(shelf, ASY_LOOP_TASKS, w->slot);
+  lua_pushnil(shelf);
+  lua_setiuservalue(shelf, -2, ASY_WAIT_KEPT);
+  lua_pushnil(shelf);
+  lua_setiuservalue(shelf, -2, ASY_WAIT_INNER);
+  lua_pop(shelf, 1);
+  w->kept = NULL;
+  w->inner = false;
+}
+
 void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
   wait_push_task(L, w);
   lua_getiuservalue(L, -1, ASY_WAIT_KEPT);
   lua_remove(L, -2);
 }
 
-static void wait_let_go_inner(lua_State *L, asy_Wait *w) {
+/* After a wait in an inner coroutine, or one that was resumed by hand meanwhile: the stack becomes
+ * what it was at the park, and the coroutine is let go. */
+static void wait_clean_up(lua_State *L, asy_Wait *w) {
+  lua_settop(L, w->top);
+  w->refused = false;
+  if (!w->inner) return;
   wait_push_task(L, w);
   lua_pushnil(L);
   lua_setiuservalue(L, -2, ASY_WAIT_INNER);
@@ -277,8 +296,8 @@ static void wait_let_go_inner(lua_State *L, asy_Wait *w) {
 
 /* ---- parking */
 
-/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended.
- */
+/* A continuation that the loop did not ask for: the thread was resumed by hand. It stays suspended,
+ * with what the resumer has passed on its stack. */
 static int wait_refuse(lua_State *L, lua_KContext ctx, lua_KFunction k) {
   luaL_checkstack(L, 2, NULL);
   lua_pushnil(L);
@@ -292,14 +311,13 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
   if (!w->armed || w->parked != L) {
     if (w->parked != L || w->state == ASY_WAIT_NONE)
       return luaL_error(L, "the task that waited here has ended");
+    w->refused = true;
     return wait_refuse(L, ctx, wait_k);
   }
   w->armed = false;
-  if (ASY_UNLIKELY(w->inner)) wait_let_go_inner(L, w);
+  if (ASY_UNLIKELY(w->refused || w->inner)) wait_clean_up(L, w);
   if (w->kept && !w->kind->sticky) wait_let_go(L, w);
   w->kind = NULL;
-  if (ASY_UNLIKELY(lua_gettop(L) != w->top))
-    lua_settop(L, w->top); /* somebody has resumed it by hand before */
   return w->k(L, w);
 }
 
@@ -336,7 +354,9 @@ int asy_wait_park(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, void *on,
 
 int asy_wait_park_ready(lua_State *L, asy_Wait *w, const asy_WaitKind *kind, asy_Cont *k) {
   int n = wait_park(L, w, kind, NULL, k);
-  asy_wait_wake(w);
+  w->state = ASY_WAIT_WOKEN;
+  w->entry.run = asy_wait_run;
+  asy_ready_append(w->loop, &w->entry);
   return lua_yieldk(L, n, (lua_KContext)w, wait_k);
 }
 
@@ -352,19 +372,24 @@ void asy_wait_add_guard(asy_Wait *w) {
   w->guarded = true;
 }
 
-/* Can the thread be resumed, or was it closed by hand? Before the first step nobody can have done
- * that who was not given the thread. */
-static bool wait_is_resumable(const asy_Wait *w) {
-  if (w->started) return lua_status(w->co) == LUA_YIELD;
-  return !w->guarded || (lua_status(w->co) == LUA_OK && lua_gettop(w->co) > ASY_BASE_FUNCTION);
+/* Ready for the first step: take the guard away. False if the thread was closed by hand, which
+ * nobody can have done who was not given it. */
+static bool wait_begin_first(asy_Wait *w) {
+  if (w->guarded) {
+    if (lua_status(w->co) != LUA_OK || lua_gettop(w->co) <= ASY_BASE_FUNCTION) return false;
+    lua_pop(w->co, 1);
+    w->guarded = false;
+  }
+  w->started = true;
+  return true;
 }
 
-/* Ready for the first step; returns how many values the base function is given. */
-static int wait_begin_first(asy_Wait *w) {
-  if (w->guarded) lua_pop(w->co, 1);
-  w->guarded = false;
-  w->started = true;
-  return w->top;
+/* The thread was closed by hand: there is nothing to resume. */
+static asy_Step wait_step_closed(asy_Wait *w) {
+  asy_wait_drop(w);
+  lua_settop(w->co, 0);
+  lua_pushliteral(w->co, "the task's coroutine was closed by hand");
+  return ASY_STEP_DEAD;
 }
 
 void asy_wait_yielded(asy_Wait *w, bool bad) {
@@ -375,17 +400,14 @@ void asy_wait_yielded(asy_Wait *w, bool bad) {
   wait_queue(w);
 }
 
-static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
+static ASY_INLINE asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
   lua_State *co = w->co;
   asy_Wait *waiter = S->waiter;
   lua_State *innermost = S->innermost;
   asy_Loop *callback = S->callback;
-  if (ASY_UNLIKELY(!wait_is_resumable(w))) {
-    asy_wait_drop(w);
-    lua_settop(co, 0);
-    lua_pushliteral(co, "the task's coroutine was closed by hand");
-    return ASY_STEP_DEAD;
-  }
+  int count, nargs = w->started ? 0 : w->top;
+  if (ASY_UNLIKELY(w->started ? lua_status(co) != LUA_YIELD : !wait_begin_first(w)))
+    return wait_step_closed(w);
   if (w->state == ASY_WAIT_YIELDED) {
     w->state = ASY_WAIT_NONE;
     if (w->must_cancel || w->bad_yield) wait_set_hook(w);
@@ -393,7 +415,6 @@ static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
     w->armed = true;
     if (w->parked != co && asy_wait_passes(co)) lua_pop(co, 1);
   }
-  int count, nargs = w->started ? 0 : wait_begin_first(w);
   S->waiter = w;
   S->innermost = co;
   S->callback = NULL;
@@ -411,20 +432,34 @@ static inline asy_Step wait_step(lua_State *L, asy_State *S, asy_Wait *w) {
   return count == 0 ? ASY_STEP_YIELDED : ASY_STEP_BAD;
 }
 
-/* Returning through C frames after a longjmp is slow (the processor has guessed other places): a
- * step that just waits again has two frames between the turn and lua_resume, and what else must be
- * done is called last. */
-void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
-  asy_Wait *w = ASY_CONTAINER(entry, asy_Wait, entry);
+static ASY_INLINE void wait_run(lua_State *L, asy_State *S, asy_Wait *w) {
   asy_Step how = ASY_STEP_UNSTARTED;
   if (w->state == ASY_WAIT_PARKED)
     w->state = ASY_WAIT_WOKEN; /* queued by the future that it awaits */
-  if (w->started || !w->must_cancel) how = wait_step(L, loop->S, w);
+  if (w->started || !w->must_cancel) how = wait_step(L, S, w);
   if (how == ASY_STEP_WAITS) {
-    if (ASY_UNLIKELY(w->parks == w->limit) && !loop->S->overdue(L, w)) return; /* it is closed */
+    if (ASY_UNLIKELY(w->parks == w->limit) && !S->overdue(L, w)) return; /* it is closed */
     if (!w->must_cancel) return;
   }
-  loop->S->stepped(L, w, how);
+  S->stepped(L, w, how);
+}
+
+void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
+  wait_run(L, loop->S, ASY_CONTAINER(entry, asy_Wait, entry));
+}
+
+void asy_wait_run_turn(lua_State *L, asy_Loop *loop) {
+  asy_State *S = loop->S;
+  asy_Link *link;
+  while ((link = asy_list_take(&loop->ready)) != NULL && link != &loop->marker) {
+    asy_Ready *entry = ASY_CONTAINER(link, asy_Ready, link);
+    loop->run_since_poll++;
+    if (entry->run == asy_wait_run)
+      wait_run(L, S, ASY_CONTAINER(entry, asy_Wait, entry));
+    else
+      entry->run(L, loop, entry);
+    if (ASY_UNLIKELY(loop->interrupted)) break;
+  }
 }
 
 /* ---- waits that pass through inner coroutines */

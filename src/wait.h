@@ -135,6 +135,7 @@ struct asy_Wait {
   bool parking;     /* it has parked in this step */
   bool inner;       /* ASY_WAIT_INNER is set */
   bool armed;       /* the loop is resuming this record now: a continuation may run */
+  bool refused;     /* `parked` was resumed by hand: its stack may hold more than `top` */
 };
 
 /* The record with which this thread may wait now; NULL if it may not: return asy_wait_outside then.
@@ -211,6 +212,9 @@ ASY_FUNC int asy_wait_guard(lua_State *L);
 /* Push it there, if the thread has not begun; the first step takes it away. [-0, +0, -] */
 ASY_FUNC void asy_wait_add_guard(asy_Wait *w);
 
+/* The task is done, and still held by its loop: let go of what it has waited for. [-0, +0, -] */
+ASY_FUNC void asy_wait_end(asy_Wait *w);
+
 /* How a step of a task's thread ended. */
 typedef enum asy_Step {
   ASY_STEP_UNSTARTED, /* it was cancelled before its first step, and did not run */
@@ -225,6 +229,11 @@ typedef enum asy_Step {
 /* The run function of tasks: resume the thread; then, unless it just waits again, S->stepped is
  * called with what has come of it. [-0, +0, -] */
 ASY_FUNC void asy_wait_run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
+
+/* Run the entries of the ready queue up to the loop's marker; an interrupt ends it before. It is
+ * here and not in loop.c because returning through C frames after a longjmp is slow (the processor
+ * has guessed other places): from here to lua_resume there is no call in between. [-0, +0, -] */
+ASY_FUNC void asy_wait_run_turn(lua_State *L, asy_Loop *loop);
 
 /* After a bare yield (YIELDED, BAD): queue the next step. With an error, that is raised out of the
  * yield. [-0, +0, -] */

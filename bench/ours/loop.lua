@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
 -- loop.lua N: N turns of a loop that watches a quiet socket and finds nothing. The poll itself is
--- left out while something is ready, until 64 entries have run or a millisecond has passed.
+-- left out while something is ready, until 256 entries have run or a millisecond has passed.
 local asyncio <const>, bench <const> = require "asyncio", require "benchutil"
 local n <const> = tonumber(arg[1])
 
