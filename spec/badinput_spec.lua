@@ -104,6 +104,11 @@ local KINDS <const> = {
     "function or name of a library function expected, got ",
     { string = "no library function is called" }),
   executor = kind(constant(nil), "nil", "nil expected"),
+  dgram = kind(function() return asyncio.socket("inet", "dgram") end, "",
+    "asyncio%.DatagramSocket expected, got "),
+  address = kind(constant { "127.0.0.1", 9 }, "table", "table expected, got "),
+  group = kind(constant("239.1.1.1"), "string", "string expected, got "),
+  switch = kind(constant("broadcast"), "string nan " .. NUMBERS, "string expected, got "),
   family = kind(constant("inet"), "string nan " .. NUMBERS, "string expected, got "),
   stream_type = kind(constant("stream"), "string nan " .. NUMBERS, "string expected, got "),
   how = kind(constant("both"), "string nan " .. NUMBERS, "string expected, got "),
@@ -208,7 +213,8 @@ local TYPES <const> = {
     call_exception_handler = "table", set_task_factory = "callable?", get_task_factory = NOTHING,
     getaddrinfo = "host? service? options?", getnameinfo = "table options?",
     sock_accept = "stream", sock_connect = "stream table", sock_recv = "stream integer",
-    sock_sendall = "stream string", add_signal_handler = "signal callable ...",
+    sock_sendall = "stream string", sock_recvfrom = "dgram integer?",
+    sock_sendto = "dgram string address", add_signal_handler = "signal callable ...",
     remove_signal_handler = "signal",
     run_in_executor = "executor job", set_thread_count = "integer",
   } },
@@ -271,6 +277,15 @@ local TYPES <const> = {
     set_write_buffer_limits = "options?", get_write_buffer_limits = NOTHING,
     get_write_buffer_size = NOTHING,
   } },
+  ["asyncio.DatagramSocket"] = {
+    make = function() return asyncio.socket("inet", "dgram") end,
+    methods = {
+      bind = "host? port?", connect = "host port", recv = "integer?", recvfrom = "integer?",
+      sendall = "string", sendto = "string host port", setsockopt = "switch boolean",
+      getsockopt = "switch", join_group = "group options?", leave_group = "group options?",
+      getsockname = NOTHING, getpeername = NOTHING, fileno = NOTHING, close = NOTHING,
+    },
+  },
   ["asyncio.Server"] = {
     make = function() return asyncio.start_server(nothing, "127.0.0.1", 0) end,
     methods = {

@@ -73,6 +73,61 @@ int asy_addr_parse(const char *host, int port, int family, struct sockaddr_stora
                                                                                        : UV_EINVAL;
 }
 
+int asy_sockaddr_unix(const char *path, size_t n, asy_Sockaddr *out) {
+  struct sockaddr_un *un = (struct sockaddr_un *)(void *)&out->sa;
+  bool abstract = n > 0 && *path == '\0';
+  memset(out, 0, sizeof *out);
+#ifndef __linux__
+  if (abstract) return UV_EINVAL;
+#endif
+  if (!abstract && memchr(path, 0, n)) return UV_EINVAL;
+  if (n > sizeof un->sun_path - !abstract) return UV_ENAMETOOLONG;
+  un->sun_family = AF_UNIX;
+  memcpy(un->sun_path, path, n);
+  out->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n + (n && !abstract));
+  return 0;
+}
+
+/* The path within it, and how long it is; 0 for a socket without a name. */
+static size_t addr_unix_path(const asy_Sockaddr *address, const char **path) {
+  const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->sa;
+  size_t before = offsetof(struct sockaddr_un, sun_path);
+  *path = un->sun_path;
+  if ((size_t)address->length <= before) return 0;
+  size_t n = (size_t)address->length - before;
+  return un->sun_path[0] ? strnlen(un->sun_path, n) : n;
+}
+
+const char *asy_sockaddr_format(const asy_Sockaddr *address, char text[ASY_SOCKADDR_TEXT]) {
+  if (address->sa.ss_family == AF_UNIX) {
+    const char *path;
+    size_t n = addr_unix_path(address, &path);
+    if (n == 0) return NULL;
+    memcpy(text, path, n);
+    text[n] = '\0';
+    if (text[0] == '\0') text[0] = '@'; /* as the system's tools write it */
+    return text;
+  }
+  asy_Address inet;
+  asy_address_set(&inet, (const struct sockaddr *)&address->sa);
+  return asy_address_format(&inet, text);
+}
+
+int asy_sockaddr_push(lua_State *L, const asy_Sockaddr *address) {
+  if (address->sa.ss_family == AF_UNIX) {
+    const char *path;
+    size_t n = addr_unix_path(address, &path);
+    if (n)
+      lua_pushlstring(L, path, n);
+    else
+      lua_pushnil(L);
+    return 1;
+  }
+  asy_Address inet;
+  asy_address_set(&inet, (const struct sockaddr *)&address->sa);
+  return asy_address_push(L, &inet);
+}
+
 const char *asy_addr_check_host(lua_State *L, int arg) {
   if (lua_isnoneornil(L, arg)) return NULL;
   size_t length;

@@ -6,8 +6,7 @@
 #ifndef ASY_ADDR_H
 #define ASY_ADDR_H
 
-#include <uv.h>
-
+#include "sys.h"
 #include "wait.h"
 
 /* An address as a stream keeps it: a sockaddr that is small. */
@@ -27,6 +26,29 @@ ASY_FUNC const char *asy_address_format(const asy_Address *address, char text[AS
 
 /* Push host and port; two nils if there is none. [-0, +2, m] */
 ASY_FUNC int asy_address_push(lua_State *L, const asy_Address *address);
+
+/* An address of any family, as the system takes it. */
+typedef struct asy_Sockaddr {
+  struct sockaddr_storage sa;
+  socklen_t length;
+} asy_Sockaddr;
+
+#define ASY_SOCKADDR_TEXT 128
+
+static inline struct sockaddr *asy_sockaddr(asy_Sockaddr *address) {
+  return (struct sockaddr *)&address->sa;
+}
+
+/* The address of a unix socket: a path, or an abstract name, which begins with a zero byte (Linux).
+ * 0, UV_ENAMETOOLONG, or UV_EINVAL for a path with a zero byte in it. */
+ASY_FUNC int asy_sockaddr_unix(const char *path, size_t n, asy_Sockaddr *out);
+
+/* For messages: "127.0.0.1:80", "/run/x.sock", "@abstract"; NULL if there is none. Returns text. */
+ASY_FUNC const char *asy_sockaddr_format(const asy_Sockaddr *address, char text[ASY_SOCKADDR_TEXT]);
+
+/* Push host and port, or the path of a unix socket; nil, and nothing else, for one without a name.
+ * [-0, +(1|2), m] */
+ASY_FUNC int asy_sockaddr_push(lua_State *L, const asy_Sockaddr *address);
 
 /* A numeric host (NULL or "": any address) and a port: 0, or UV_EINVAL for a name. family: AF_INET,
  * AF_INET6, or AF_UNSPEC. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "udp.h"
 
 #define READER_ALL ((size_t)-1) /* asy_Stream.need: nothing but the end is enough */
 
@@ -534,9 +535,9 @@ static int reader_recv(lua_State *L) {
 /***
 The same as `sock:recv(n)`.
 @function Loop:sock_recv
-@tparam Stream sock a connected socket
+@tparam Stream|DatagramSocket sock a connected socket
 @tparam integer n the most bytes; 0 gives `""`
-@treturn string|nil nil when the peer has ended its side
+@treturn string|nil nil when the peer has ended its side; a datagram may be empty
 @waits yes
 @cancel raises CancelledError; no byte is lost
 @raise argument error; OSError; an error if another task is in a `read` of this stream
@@ -545,7 +546,15 @@ assert(asyncio.get_running_loop():sock_recv(a, 100) == "hello")
 @see asyncio-eventloop.html#asyncio.loop.sock_recv
 */
 static int reader_sock_recv(lua_State *L) {
-  return reader_recv_at(L, 2);
+  asy_State *S = asy_state(L);
+  if (!asy_udp_is(L, S, 2)) return reader_recv_at(L, 2);
+  asy_Loop *loop = asy_check_loop(L, S, 1);
+  luaL_argcheck(L, luaL_checkinteger(L, 3) >= 0, 3, "negative number of bytes");
+  asy_Wait *w = asy_wait_begin(L, S);
+  if (!w) return asy_wait_outside(L, S);
+  if (loop != w->loop) return luaL_error(L, "this is not the running event loop");
+  lua_remove(L, 1);
+  return asy_udp_recv(L, w);
 }
 
 void asy_reader_open(lua_State *L, asy_State *S) {

@@ -10,12 +10,14 @@
 #include "error.h"
 #include "loop.h"
 #include "option.h"
+#include "sockopt.h"
 #include "sys.h"
+#include "udp.h"
 
 #define SOCKET_BACKLOG 128
 
 static int socket_family(const asy_Stream *s) {
-  return s->kind == ASY_FLOW_INET6 ? AF_INET6 : AF_INET;
+  return s->kind == ASY_FLOW_INET6 ? AF_INET6 : s->kind == ASY_FLOW_UNIX ? AF_UNIX : AF_INET;
 }
 
 /* Raise an OSError that names an address given by the caller. */
@@ -45,79 +47,28 @@ int asy_socket_push(lua_State *L, asy_Loop *loop, int family) {
 /***
 Make a socket of the current loop.
 @function socket
-@tparam[opt="inet"] string family "inet" (IPv4) or "inet6" (IPv6)
-@tparam[opt="stream"] string type "stream" (TCP)
-@treturn Stream a socket that is neither bound nor connected
+@tparam[opt="inet"] string family "inet" (IPv4), "inet6" (IPv6) or "unix"
+@tparam[opt="stream"] string type "stream" (TCP) or "dgram" (UDP)
+@treturn Stream|DatagramSocket a socket that is neither bound nor connected
 @waits no
 @raise argument error; OSError, for example with code "EMFILE"
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); sock:listen()
 @see asyncio-stream.html
 */
 static int socket_socket(lua_State *L) {
-  static const char *const families[] = {"inet", "inet6", NULL}, *const types[] = {"stream", NULL};
-  bool is_inet6 = luaL_checkoption(L, 1, "inet", families) == 1;
-  luaL_checkoption(L, 2, "stream", types);
+  static const char *const families[] = {"inet", "inet6", "unix", NULL};
+  static const char *const types[] = {"stream", "dgram", NULL};
+  static const int codes[] = {AF_INET, AF_INET6, AF_UNIX};
   asy_State *S = asy_state(L);
-  int err = asy_socket_push(L, asy_loop_get(L, S), is_inet6 ? AF_INET6 : AF_INET);
+  int family = codes[luaL_checkoption(L, 1, "inet", families)];
+  bool is_dgram = luaL_checkoption(L, 2, "stream", types) == 1;
+  luaL_argcheck(L, is_dgram || family != AF_UNIX, 2, "unix sockets are for datagrams");
+  asy_Loop *loop = asy_loop_get(L, S);
+  int err = is_dgram ? asy_datagram_push(L, loop, family) : asy_socket_push(L, loop, family);
   return err ? asy_error_raise_os(L, S, err, "socket", NULL) : 1;
 }
 
 /* ---- options */
-
-typedef enum socket_Kind { SOCKET_SWITCH, SOCKET_NUMBER, SOCKET_LINGER } socket_Kind;
-
-typedef struct socket_Option {
-  const char *name;
-  int level, code;
-  socket_Kind kind;
-} socket_Option;
-
-static const socket_Option socket_options[] = {
-    {"reuseaddr", SOL_SOCKET, SO_REUSEADDR, SOCKET_SWITCH},
-    {"keepalive", SOL_SOCKET, SO_KEEPALIVE, SOCKET_SWITCH},
-    {"broadcast", SOL_SOCKET, SO_BROADCAST, SOCKET_SWITCH},
-    {"oobinline", SOL_SOCKET, SO_OOBINLINE, SOCKET_SWITCH},
-    {"dontroute", SOL_SOCKET, SO_DONTROUTE, SOCKET_SWITCH},
-    {"nodelay", IPPROTO_TCP, TCP_NODELAY, SOCKET_SWITCH},
-    {"ipv6_only", IPPROTO_IPV6, IPV6_V6ONLY, SOCKET_SWITCH},
-    {"rcvbuf", SOL_SOCKET, SO_RCVBUF, SOCKET_NUMBER},
-    {"sndbuf", SOL_SOCKET, SO_SNDBUF, SOCKET_NUMBER},
-    {"linger", SOL_SOCKET, SO_LINGER, SOCKET_LINGER},
-#ifdef SO_REUSEPORT
-    {"reuseport", SOL_SOCKET, SO_REUSEPORT, SOCKET_SWITCH},
-#endif
-#ifdef TCP_KEEPIDLE
-    {"keepidle", IPPROTO_TCP, TCP_KEEPIDLE, SOCKET_NUMBER},
-#endif
-#ifdef TCP_KEEPINTVL
-    {"keepintvl", IPPROTO_TCP, TCP_KEEPINTVL, SOCKET_NUMBER},
-#endif
-#ifdef TCP_KEEPCNT
-    {"keepcnt", IPPROTO_TCP, TCP_KEEPCNT, SOCKET_NUMBER},
-#endif
-#ifdef TCP_USER_TIMEOUT
-    {"user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT, SOCKET_NUMBER},
-#endif
-#ifdef TCP_CORK
-    {"cork", IPPROTO_TCP, TCP_CORK, SOCKET_SWITCH},
-#endif
-#ifdef TCP_QUICKACK
-    {"quickack", IPPROTO_TCP, TCP_QUICKACK, SOCKET_SWITCH},
-#endif
-};
-
-static const socket_Option *socket_find_option(const char *name) {
-  for (size_t i = 0; i < sizeof socket_options / sizeof *socket_options; i++)
-    if (strcmp(socket_options[i].name, name) == 0) return &socket_options[i];
-  return NULL;
-}
-
-static const socket_Option *socket_check_option(lua_State *L, int arg) {
-  const char *name = luaL_checkstring(L, arg);
-  const socket_Option *option = socket_find_option(name);
-  if (!option) luaL_argerror(L, arg, lua_pushfstring(L, "unknown socket option '%s'", name));
-  return option;
-}
 
 static uv_os_sock_t socket_check_fd(lua_State *L, asy_State *S, asy_Stream *s, const char *op) {
   asy_flow_check_open(L, S, s, NULL, op);
@@ -126,8 +77,7 @@ static uv_os_sock_t socket_check_fd(lua_State *L, asy_State *S, asy_Stream *s, c
 }
 
 int asy_socket_set(asy_Stream *s, const char *name, bool on) {
-  const socket_Option *option = socket_find_option(name);
-  return option ? asy_sys_setflag(s->fd, option->level, option->code, on) : UV_ENOPROTOOPT;
+  return asy_sockopt_switch(s->fd, socket_family(s), name, on);
 }
 
 /***
@@ -146,28 +96,9 @@ user_timeout (milliseconds); linger: seconds, or false. Which there are depends 
 static int socket_setsockopt(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
-  const socket_Option *option = socket_check_option(L, 2);
-  struct linger linger = {0, 0};
-  int value, err;
-  if (option->kind == SOCKET_SWITCH) {
-    luaL_checktype(L, 3, LUA_TBOOLEAN);
-    value = lua_toboolean(L, 3);
-  } else if (option->kind == SOCKET_LINGER && lua_isboolean(L, 3) && !lua_toboolean(L, 3)) {
-    value = -1;
-  } else {
-    lua_Integer n = luaL_checkinteger(L, 3);
-    luaL_argcheck(L, n >= 0 && n <= 0x7fffffff, 3, "out of range");
-    value = (int)n;
-  }
-  uv_os_sock_t fd = socket_check_fd(L, S, s, "setsockopt");
-  if (option->kind == SOCKET_LINGER) {
-    linger.l_onoff = value >= 0;
-    linger.l_linger = value >= 0 ? (unsigned short)value : 0;
-    err = asy_sys_setopt(fd, option->level, option->code, &linger, sizeof linger);
-  } else {
-    err = asy_sys_setflag(fd, option->level, option->code, value);
-  }
-  return err ? asy_error_raise_os(L, S, err, "setsockopt", option->name) : 0;
+  asy_sockopt_check(L, 2, true);
+  asy_sockopt_set(L, S, socket_check_fd(L, S, s, "setsockopt"), socket_family(s), 2);
+  return 0;
 }
 
 /***
@@ -184,31 +115,17 @@ assert(sock:getsockopt("nodelay") == true)
 static int socket_getsockopt(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
-  const socket_Option *option = socket_check_option(L, 2);
-  uv_os_sock_t fd = socket_check_fd(L, S, s, "getsockopt");
-  struct linger linger = {0, 0};
-  int value = 0, err;
-  if (option->kind == SOCKET_LINGER) {
-    err = asy_sys_getopt(fd, option->level, option->code, &linger, sizeof linger);
-    value = linger.l_onoff ? linger.l_linger : -1;
-  } else {
-    err = asy_sys_getopt(fd, option->level, option->code, &value, sizeof value);
-  }
-  if (err) return asy_error_raise_os(L, S, err, "getsockopt", option->name);
-  if (option->kind == SOCKET_SWITCH || value < 0)
-    lua_pushboolean(L, value > 0);
-  else
-    lua_pushinteger(L, value);
-  return 1;
+  asy_sockopt_check(L, 2, false);
+  return asy_sockopt_get(L, S, socket_check_fd(L, S, s, "getsockopt"), socket_family(s), 2);
 }
 
 /* ---- addresses */
 
 int asy_socket_name(const asy_Stream *s, asy_Address *address) {
-  struct sockaddr_storage sa;
+  asy_Sockaddr name;
   if (asy_flow_is_closed(s)) return UV_EBADF;
-  int err = s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &sa);
-  if (!err) asy_address_set(address, (struct sockaddr *)&sa);
+  int err = s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &name.sa, &name.length);
+  if (!err) asy_address_set(address, asy_sockaddr(&name));
   return err;
 }
 
@@ -311,7 +228,7 @@ static int socket_resolve(lua_State *L, asy_Wait *w, asy_Stream *s, socket_Apply
 /* ---- bind, listen */
 
 int asy_socket_bind(asy_Stream *s, const struct sockaddr *addr) {
-  return asy_sys_bind(s->fd, addr);
+  return asy_sys_bind(s->fd, addr, asy_sys_length(addr));
 }
 
 static int socket_bind_to(lua_State *L, asy_Wait *w, asy_Stream *s, const struct sockaddr *addr) {
@@ -559,12 +476,17 @@ asyncio.get_running_loop():sock_connect(sock, {server:sockets()[1]:getsockname()
 static int socket_sock_connect(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_check_loop(L, S, 1);
-  asy_Stream *s = asy_flow_check(L, S, 2);
-  luaL_checktype(L, 3, LUA_TTABLE);
+  bool is_dgram = asy_udp_is(L, S, 2);
+  asy_Stream *s = is_dgram ? NULL : asy_flow_check(L, S, 2);
+  if (!is_dgram) luaL_checktype(L, 3, LUA_TTABLE);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   if (loop != w->loop) return luaL_error(L, "this is not the running event loop");
   lua_settop(L, 3);
+  if (is_dgram) {
+    lua_remove(L, 1);
+    return asy_udp_connect(L, w);
+  }
   lua_rawgeti(L, 3, 1);
   lua_rawgeti(L, 3, 2);
   luaL_argcheck(L, lua_type(L, 4) == LUA_TSTRING && lua_isinteger(L, 5), 3,

@@ -21,6 +21,7 @@
 #include "signals.h"
 #include "stream.h"
 #include "thread.h"
+#include "udp.h"
 #include "wrap.h"
 
 /* Lua's own pcall keeps `true` below the function, xpcall the function, the handler and `true`. */
@@ -54,6 +55,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_queue_open(L, S);
   asy_resource_open(L, S);
   asy_addr_open(L, S);
+  asy_udp_open(L, S);
   asy_stream_open(L, S);
   asy_server_open(L, S);
   asy_disposition_open(L, S);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets,
- * accepting, options, shutdown.
+ * accepting, datagrams, options, shutdown.
  *
  * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code.
  * Sockets that come from here do not block and are not inherited by child processes. */
@@ -14,9 +14,11 @@
 #ifndef _WIN32
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define ASY_SYS_NO_SOCKET (-1)
@@ -98,8 +100,72 @@ static inline int asy_sys_shutdown(uv_os_sock_t fd, int how) {
   return shutdown(fd, hows[how]) ? asy_sys_error() : 0;
 }
 
+static inline int asy_sys_connect(uv_os_sock_t fd, const struct sockaddr *addr, socklen_t length) {
+  int err;
+  do
+    err = connect(fd, addr, length);
+  while (err && errno == EINTR);
+  return err ? asy_sys_error() : 0;
+}
+
+/* One datagram, of which what is behind `size` bytes is lost. Its length, UV_EAGAIN, or an error.
+ */
+static inline long asy_sys_recvfrom(uv_os_sock_t fd, char *bytes, size_t size,
+                                    struct sockaddr_storage *from, socklen_t *length) {
+  ssize_t n;
+  do {
+    *length = sizeof *from;
+    n = recvfrom(fd, bytes, size, 0, (struct sockaddr *)from, length);
+  } while (n < 0 && errno == EINTR);
+  if (n >= 0) return (long)n;
+  return errno == EWOULDBLOCK ? UV_EAGAIN : asy_sys_error();
+}
+
+/* addr is NULL for a connected socket. 0, UV_EAGAIN (also where the system calls it ENOBUFS), or an
+ * error. */
+static inline int asy_sys_sendto(uv_os_sock_t fd, const char *bytes, size_t n,
+                                 const struct sockaddr *addr, socklen_t length) {
+  ssize_t sent;
+  do
+    sent = sendto(fd, bytes, n, 0, addr, length);
+  while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return 0;
+  return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : asy_sys_error();
+}
+
+/* Who has made the other end of a connected unix socket; *pid is -1 where the system does not say.
+ */
+static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *gid) {
+#if defined(SO_PEERCRED) && defined(_GNU_SOURCE) && defined(__linux__)
+  struct ucred who;
+  socklen_t length = sizeof who;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &length)) return asy_sys_error();
+  *pid = (long)who.pid;
+  *uid = (long)who.uid;
+  *gid = (long)who.gid;
+  return 0;
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+  uid_t u;
+  gid_t g;
+  if (getpeereid(fd, &u, &g)) return asy_sys_error();
+  *pid = -1;
+  *uid = (long)u;
+  *gid = (long)g;
+  return 0;
+#else
+  (void)fd;
+  (void)pid;
+  (void)uid;
+  (void)gid;
+  return UV_ENOSYS;
+#endif
+}
+
 #else /* _WIN32 */
 #include <ws2tcpip.h>
+/* after it */
+#include <afunix.h>
+#include <iphlpapi.h>
 
 #define ASY_SYS_NO_SOCKET INVALID_SOCKET
 
@@ -142,20 +208,53 @@ static inline int asy_sys_shutdown(uv_os_sock_t fd, int how) {
   static const int hows[] = {SD_RECEIVE, SD_SEND, SD_BOTH};
   return shutdown(fd, hows[how]) ? asy_sys_error() : 0;
 }
+
+static inline int asy_sys_connect(uv_os_sock_t fd, const struct sockaddr *addr, socklen_t length) {
+  return connect(fd, addr, length) ? asy_sys_error() : 0;
+}
+
+static inline long asy_sys_recvfrom(uv_os_sock_t fd, char *bytes, size_t size,
+                                    struct sockaddr_storage *from, socklen_t *length) {
+  *length = sizeof *from;
+  int n = recvfrom(fd, bytes, (int)size, 0, (struct sockaddr *)from, length);
+  if (n >= 0) return n;
+  return WSAGetLastError() == WSAEMSGSIZE ? (long)size : asy_sys_error();
+}
+
+static inline int asy_sys_sendto(uv_os_sock_t fd, const char *bytes, size_t n,
+                                 const struct sockaddr *addr, socklen_t length) {
+  return sendto(fd, bytes, (int)n, 0, addr, length) < 0 ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *gid) {
+  (void)fd;
+  (void)pid;
+  (void)uid;
+  (void)gid;
+  return UV_ENOSYS;
+}
 #endif
 
 static inline socklen_t asy_sys_length(const struct sockaddr *addr) {
   return addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 }
 
-static inline int asy_sys_bind(uv_os_sock_t fd, const struct sockaddr *addr) {
-  return bind(fd, addr, asy_sys_length(addr)) ? asy_sys_error() : 0;
+static inline int asy_sys_bind(uv_os_sock_t fd, const struct sockaddr *addr, socklen_t length) {
+  return bind(fd, addr, length) ? asy_sys_error() : 0;
 }
 
-static inline int asy_sys_getsockname(uv_os_sock_t fd, struct sockaddr_storage *addr) {
-  socklen_t length = sizeof *addr;
+static inline int asy_sys_getsockname(uv_os_sock_t fd, struct sockaddr_storage *addr,
+                                      socklen_t *length) {
+  *length = sizeof *addr;
   memset(addr, 0, sizeof *addr);
-  return getsockname(fd, (struct sockaddr *)addr, &length) ? asy_sys_error() : 0;
+  return getsockname(fd, (struct sockaddr *)addr, length) ? asy_sys_error() : 0;
+}
+
+static inline int asy_sys_getpeername(uv_os_sock_t fd, struct sockaddr_storage *addr,
+                                      socklen_t *length) {
+  *length = sizeof *addr;
+  memset(addr, 0, sizeof *addr);
+  return getpeername(fd, (struct sockaddr *)addr, length) ? asy_sys_error() : 0;
 }
 
 static inline int asy_sys_setopt(uv_os_sock_t fd, int level, int name, const void *value,
@@ -170,6 +269,11 @@ static inline int asy_sys_setflag(uv_os_sock_t fd, int level, int name, int valu
 static inline int asy_sys_getopt(uv_os_sock_t fd, int level, int name, void *value, size_t size) {
   socklen_t length = (socklen_t)size;
   return getsockopt(fd, level, name, (char *)value, &length) ? asy_sys_error() : 0;
+}
+
+/* The number of a network interface by its name; 0 if there is none. */
+static inline unsigned asy_sys_interface(const char *name) {
+  return if_nametoindex(name);
 }
 
 /* A cheap clock in nanoseconds that moves in ticks of 1 to 4 ms, where the system has one: for "has

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "option.h"
+#include "udp.h"
 
 /* May this be written to? loop: NULL for methods that do not wait. */
 static void writer_check(lua_State *L, asy_State *S, asy_Stream *s, asy_Loop *loop,
@@ -272,8 +273,8 @@ static int writer_sendall(lua_State *L) {
 /***
 The same as `sock:sendall(data)`.
 @function Loop:sock_sendall
-@tparam Stream sock a connected socket
-@tparam string data the bytes
+@tparam Stream|DatagramSocket sock a connected socket
+@tparam string data the bytes, or the datagram
 @return nothing
 @waits yes
 @cancel raises CancelledError; an unknown part of the data, from its beginning, has been sent, the
@@ -284,7 +285,15 @@ rest never will be
 @see asyncio-eventloop.html#asyncio.loop.sock_sendall
 */
 static int writer_sock_sendall(lua_State *L) {
-  return writer_sendall_at(L, 2);
+  asy_State *S = asy_state(L);
+  if (!asy_udp_is(L, S, 2)) return writer_sendall_at(L, 2);
+  asy_Loop *loop = asy_check_loop(L, S, 1);
+  luaL_checkstring(L, 3);
+  asy_Wait *w = asy_wait_begin(L, S);
+  if (!w) return asy_wait_outside(L, S);
+  if (loop != w->loop) return luaL_error(L, "this is not the running event loop");
+  lua_remove(L, 1);
+  return asy_udp_sendall(L, w);
 }
 
 void asy_writer_open(lua_State *L, asy_State *S) {

@@ -22,10 +22,11 @@ local LAYERS <const> = {
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphores", "barrier", "locks", "queue" } },
   { name = "I/O base", ordered = true,
-    rooms = { "resource", "disposition", "arena", "addr", "flow", "copy" } },
+    rooms = { "resource", "disposition", "arena", "addr", "sockopt", "datagram", "udp", "flow",
+      "copy" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "leaves",
-    rooms = { "stream", "server", "udp", "fd", "process", "signals", "file", "thread" } },
+    rooms = { "stream", "server", "fd", "process", "signals", "file", "thread" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }

@@ -21,6 +21,9 @@ local ContextVar = {}
 ---@class asyncio.Coroutine
 local Coroutine = {}
 
+---@class asyncio.DatagramSocket
+local DatagramSocket = {}
+
 ---@class asyncio.Future
 local Future = {}
 
@@ -163,6 +166,43 @@ function asyncio.iscoroutine(x) end
 ---@param x any any value
 ---@return boolean #
 function asyncio.iscoroutinefunction(x) end
+
+---Set an option of the socket.
+---@param name string on or off: reuseaddr reuseport broadcast multicast_loop ipv6_only dontroute; numbers: rcvbuf sndbuf (bytes), ttl multicast_ttl tos; multicast_interface: the name of a network interface, or an address of it. Which there are depends on the system
+---@param value boolean|integer|string bytes, hops, or as said above
+function DatagramSocket:setsockopt(name, value) end
+
+---Ask for an option of the socket.
+---@param name string as for setsockopt
+---@return boolean|integer|string|nil # multicast_interface: its address (IPv4) or name (IPv6), nil if none was set
+function DatagramSocket:getsockopt(name) end
+
+---Receive what is sent to a multicast group, too; until `leave_group`, or the socket is closed.
+---@param group string numeric address of the group
+---@param opts? table interface (name of a network interface, or an address of it; else the system chooses), source (numeric address: only what comes from there)
+function DatagramSocket:join_group(group, opts) end
+
+---Take back what `join_group` did with the same arguments.
+---@param group string numeric address of the group
+---@param opts? table interface, source: as for join_group
+function DatagramSocket:leave_group(group, opts) end
+
+---The address that the socket is bound to.
+---@return string|nil # host, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port; a unix socket has none
+function DatagramSocket:getsockname() end
+
+---The address that the socket is connected to.
+---@return string # host, numeric; of a unix socket: its path
+---@return integer # port; a unix socket has none
+function DatagramSocket:getpeername() end
+
+---The number of the socket's descriptor.
+---@return integer # -1 if the socket is closed
+function DatagramSocket:fileno() end
+
+---Close the socket. Whoever receives or sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing. The file of a unix socket that was bound stays.
+function DatagramSocket:close() end
 
 ---Test whether a value is an error object of a class.
 ---@param err any any value
@@ -649,9 +689,9 @@ function Stream:recv(n) end
 ---The same as `sock:recv(n)`.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no byte is lost
----@param sock asyncio.Stream a connected socket
+---@param sock asyncio.Stream|asyncio.DatagramSocket a connected socket
 ---@param n integer the most bytes; 0 gives `""`
----@return string|nil # nil when the peer has ended its side
+---@return string|nil # nil when the peer has ended its side; a datagram may be empty
 function Loop:sock_recv(sock, n) end
 
 ---Run an awaitable on a new loop; then cancel what is left, let it finish, and close the loop. Ctrl-C cancels the main task.
@@ -895,9 +935,9 @@ function Loop:add_signal_handler(signal, f, ...) end
 function Loop:remove_signal_handler(signal) end
 
 ---Make a socket of the current loop.
----@param family? string "inet" (IPv4) or "inet6" (IPv6)
----@param type? string "stream" (TCP)
----@return asyncio.Stream # a socket that is neither bound nor connected
+---@param family? string "inet" (IPv4), "inet6" (IPv6) or "unix"
+---@param type? string "stream" (TCP) or "dgram" (UDP)
+---@return asyncio.Stream|asyncio.DatagramSocket # a socket that is neither bound nor connected
 function asyncio.socket(family, type) end
 
 ---Set an option of the socket.
@@ -1091,6 +1131,70 @@ function Loop:run_in_executor(executor, fn, ...) end
 ---@param n integer how many (count), 1 to 1024
 function Loop:set_thread_count(n) end
 
+---Bind the socket to an address of this machine, from which its datagrams come, and at which others reach it.
+---
+---Waits: yes, if it must look up a name. When cancelled: raises CancelledError; the socket is as it was
+---@param host? string numeric address or name; nil or "" is every address of this machine. Of a unix socket: its path; a name that begins with a zero byte is abstract (Linux), and nil lets Linux choose such a name
+---@param port? integer 0 lets the system choose
+function DatagramSocket:bind(host, port) end
+
+---Send to one address from now on, and receive from there only. If nobody listens there, a later `recv` or `sendall` raises an OSError with code "ECONNREFUSED".
+---
+---Waits: yes, if it must look up a name. When cancelled: raises CancelledError; the socket is as it was
+---@param host string numeric address or name, of which the first address of the socket's family is taken; of a unix socket: the path
+---@param port? integer number; a unix socket has none
+function DatagramSocket:connect(host, port) end
+
+---Receive a datagram. Tasks that wait are served in the order in which they came.
+---
+---Waits: yes. When cancelled: raises CancelledError; no datagram is lost
+---@param n? integer the most bytes; what is behind them in the datagram is lost
+---@return string # the datagram, which may be empty
+function DatagramSocket:recv(n) end
+
+---Receive a datagram, and the address from which it came.
+---
+---Waits: yes. When cancelled: raises CancelledError; no datagram is lost
+---@param n? integer the most bytes; what is behind them in the datagram is lost
+---@return string # the datagram, which may be empty
+---@return string|nil # host of the sender, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port of the sender; a unix socket has none
+function DatagramSocket:recvfrom(n) end
+
+---The same as `sock:recvfrom(n)`.
+---
+---Waits: yes. When cancelled: raises CancelledError; no datagram is lost
+---@param sock asyncio.DatagramSocket a socket that is bound
+---@param n? integer the most bytes; what is behind them in the datagram is lost
+---@return string # the datagram, which may be empty
+---@return string|nil # host of the sender, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port of the sender; a unix socket has none
+function Loop:sock_recvfrom(sock, n) end
+
+---Send a datagram to where the socket is connected to.
+---
+---Waits: yes. When cancelled: raises CancelledError; the datagram is not sent
+---@param data string the datagram
+function DatagramSocket:sendall(data) end
+
+---Send a datagram to an address.
+---
+---Waits: yes. When cancelled: raises CancelledError; the datagram is not sent
+---@param data string the datagram
+---@param host string numeric address or name, of which the first address of the socket's family is taken; of a unix socket: the path
+---@param port? integer number; a unix socket has none
+---@return integer # how many bytes were sent: all of them
+function DatagramSocket:sendto(data, host, port) end
+
+---The same as `sock:sendto`, with the address as a table.
+---
+---Waits: yes. When cancelled: raises CancelledError; the datagram is not sent
+---@param sock asyncio.DatagramSocket a socket
+---@param data string the datagram
+---@param address table|string `{host, port}`, or the path of a unix socket
+---@return integer # how many bytes were sent: all of them
+function Loop:sock_sendto(sock, data, address) end
+
 ---Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
 ---@param fn function its coroutine.yield(...) hands values out
 ---@return function # the iterator; then nil, nil, and a closer with which `break` closes the generator
@@ -1142,8 +1246,8 @@ function Stream:sendall(data) end
 ---The same as `sock:sendall(data)`.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, has been sent, the rest never will be
----@param sock asyncio.Stream a connected socket
----@param data string the bytes
+---@param sock asyncio.Stream|asyncio.DatagramSocket a connected socket
+---@param data string the bytes, or the datagram
 function Loop:sock_sendall(sock, data) end
 
 ---Run a function as `asyncio.run` does, on a loop whose clock jumps to the next timer when nothing is ready.
