@@ -236,6 +236,14 @@ describe("Stream reading", function()
     assert.equal("EE", b:read(10))
   end)
 
+  it_pairs("of two separators that end together the shorter one counts", function()
+    local a, b = asyncio.testing.stream_pair { limit = 4 }
+    a:write("aaaaXY")
+    local err <const> =
+      assert_raises(asyncio.LimitOverrunError, "is found", b.readuntil, b, { "XY", "Y" })
+    assert.equal(5, err.consumed)
+  end)
+
   it_pairs("readuntil raises with what there was at the end (test_readuntil_eof)", function(a, b)
     a:write("some bytes")
     a:close()

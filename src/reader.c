@@ -168,7 +168,7 @@ static int reader_readexactly(lua_State *L) {
 /* ---- readuntil(separator), lines */
 
 /* Where the first separator of those at indices first..top ends and begins; false if there is none.
- */
+ * Of two that end together the shorter one counts, as in asyncio. */
 static bool reader_find(lua_State *L, const asy_Stream *s, int first, size_t from, size_t *start,
                         size_t *end) {
   bool found = false;
@@ -176,7 +176,8 @@ static bool reader_find(lua_State *L, const asy_Stream *s, int first, size_t fro
     size_t n, at;
     const char *sep = lua_tolstring(L, i, &n);
     at = asy_buffer_find(&s->input.buffer, sep, n, from);
-    if (at == ASY_BUFFER_NONE || (found && at + n >= *end)) continue;
+    if (at == ASY_BUFFER_NONE) continue;
+    if (found && (at + n > *end || (at + n == *end && at <= *start))) continue;
     found = true;
     *start = at;
     *end = at + n;
