@@ -9,8 +9,9 @@ local helper <const> = require "spec.helper"
 local reports
 local function run(f, ...)
   local loop <const> = asyncio.new_event_loop { clock = "virtual" }
-  reports = {}
-  loop:set_exception_handler(function(_, context) reports[#reports + 1] = context end)
+  local list <const> = {} -- an error may be collected in a later test
+  reports = list
+  loop:set_exception_handler(function(_, context) list[#list + 1] = context end)
   asyncio.set_event_loop(loop)
   local _ <close> = setmetatable({}, { __close = function()
     loop:close()

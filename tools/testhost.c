@@ -25,6 +25,7 @@
 #include <lua.h>
 #include <lualib.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ static struct Host {
   void *again_ptr;           /* what it will ask for */
   size_t again_size;
   uintptr_t core_begin, core_end; /* where the library's code lies */
+  lua_State *interrupted;         /* whom SIGINT interrupts */
 } host;
 
 /* ---- whose request is it? */
@@ -190,6 +192,26 @@ static void host_on_count(lua_State *L, lua_Debug *ar) {
   host.collecting = false;
 }
 
+/* The hook that a thread of this program has when nothing is to be interrupted. */
+static void host_set_hook(lua_State *L) {
+  bool counts = host.mode == MODE_GC_HOOK;
+  lua_sethook(L, counts ? host_on_count : NULL, counts ? LUA_MASKCOUNT : 0, counts ? 100 : 0);
+}
+
+/* ---- Ctrl-C, as lua has it: it interrupts the script, the next one ends the process */
+
+static void host_on_interrupted(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  host_set_hook(L);
+  luaL_error(L, "interrupted!");
+}
+
+static void host_on_sigint(int signum) {
+  signal(signum, SIG_DFL);
+  lua_sethook(host.interrupted, host_on_interrupted,
+              LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
 /* ---- the module */
 
 static int host_arm(lua_State *L) {
@@ -249,7 +271,7 @@ static lua_State *host_new_state(void) {
   lua_setfield(L, -2, "testhost");
   lua_settop(L, 0);
   if (!host.buffer_caller) host_learn_buffer_caller(L);
-  if (host.mode == MODE_GC_HOOK) lua_sethook(L, host_on_count, LUA_MASKCOUNT, 100);
+  host_set_hook(L);
   return L;
 }
 
@@ -340,7 +362,10 @@ int main(int argc, char **argv) {
   lua_pushinteger(L, argc);
   lua_pushlightuserdata(L, argv);
   lua_pushinteger(L, script);
+  host.interrupted = L;
+  signal(SIGINT, host_on_sigint);
   int status = lua_pcall(L, 3, 0, 1);
+  signal(SIGINT, SIG_DFL);
   host.armed = false;
   if (status != LUA_OK) fprintf(stderr, "testhost: %s\n", lua_tostring(L, -1));
   lua_close(L);
