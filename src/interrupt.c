@@ -3,25 +3,37 @@
  *
  * The handler counts and wakes the poll. When the count passes what is tolerated it also sets a
  * hook on the threads that may be executing Lua code, as lua itself does, so that a busy loop is
- * interrupted by a KeyboardInterrupt. The pointer below, with the thread that it belongs to, is the
- * one writable static variable of the library: a signal handler gets no argument. The system may
- * deliver the signal to any thread, to one that runs a job for instance: that one hands it on. */
+ * interrupted by a KeyboardInterrupt. The struct below is the one writable static variable of the
+ * library: a signal handler gets no argument.
+ *
+ * The system may deliver the signal on any thread, on one that runs a job for instance: the handler
+ * passes it on to the thread that drives, since no other one may touch its Lua state. The watch
+ * lies in the frame of the drive, so that the drive does not end while a handler looks at it. */
 #include "interrupt.h"
 
 #include <errno.h>
 #include <string.h>
-
-#ifndef _WIN32
-#include <pthread.h>
-#include <signal.h>
-#endif
+#include <uv.h>
 
 #include "error.h"
 
-static asy_Interrupt *volatile interrupt_watch = NULL;
+typedef struct interrupt_Now {
+  asy_Interrupt *volatile watch; /* of the drive that gets SIGINT, or NULL */
+  volatile long handlers;        /* that are at work now, on any thread */
+} interrupt_Now;
 
-#ifndef _WIN32
-static pthread_t interrupt_thread; /* on which the watch lives; valid while there is one */
+static interrupt_Now interrupt_now;
+
+/* Drives on several threads may begin at the same time: one gets the signal. Each of these is a
+ * full barrier. */
+#ifdef _MSC_VER
+#include <intrin.h>
+#define INTERRUPT_SWAP(from, to) \
+  _InterlockedCompareExchangePointer((void *volatile *)&interrupt_now.watch, (to), (from))
+#define INTERRUPT_COUNT(n) (_InterlockedExchangeAdd(&interrupt_now.handlers, (n)) + (n))
+#else
+#define INTERRUPT_SWAP(from, to) __sync_val_compare_and_swap(&interrupt_now.watch, (from), (to))
+#define INTERRUPT_COUNT(n) __sync_add_and_fetch(&interrupt_now.handlers, (n))
 #endif
 
 static void interrupt_raise(lua_State *L, lua_Debug *ar) {
@@ -41,31 +53,52 @@ static void interrupt_hook_all(const asy_Interrupt *watch, lua_Hook hook) {
   }
 }
 
-/* Is this another thread than the watch's? Then that one gets the signal instead. */
-static bool interrupt_is_elsewhere(void) {
+static bool interrupt_gave_up(const asy_Interrupt *watch) {
+  return watch->count > watch->tolerated + 1;
+}
+
+/* Did the signal come on another thread than the drive's? Then that one gets it. */
+static bool interrupt_pass_on(const asy_Interrupt *watch, int signum) {
 #ifdef _WIN32
+  (void)watch; /* the system makes a thread for the handler: as in lua itself, it acts at once */
+  (void)signum;
   return false;
 #else
-  return !pthread_equal(pthread_self(), interrupt_thread) &&
-         pthread_kill(interrupt_thread, SIGINT) == 0;
+  if (pthread_equal(watch->thread, pthread_self())) return false;
+  pthread_kill(watch->thread, signum);
+  return true;
 #endif
 }
 
 static void interrupt_on_signal(int signum) {
   int saved = errno;
-  asy_Interrupt *watch = interrupt_watch;
-  if (watch && !interrupt_is_elsewhere()) {
+  INTERRUPT_COUNT(1);
+  asy_Interrupt *watch = INTERRUPT_SWAP(NULL, NULL);
+  if (watch && !interrupt_pass_on(watch, signum)) {
     watch->count++;
     if (asy_interrupt_is_due(watch)) interrupt_hook_all(watch, interrupt_raise);
     /* That did not help: a C function is busy, or a coroutine that we do not know. The next one
      * ends the process, as it does in lua itself. */
-    if (watch->count > watch->tolerated + 1) signal(signum, SIG_DFL);
+    if (interrupt_gave_up(watch)) signal(signum, SIG_DFL);
     watch->wake(watch->arg);
   }
+  INTERRUPT_COUNT(-1);
   errno = saved;
 }
 
+/* The watch gets no signal any more, and nobody looks at it. */
+static void interrupt_leave(asy_Interrupt *watch) {
+  (void)INTERRUPT_SWAP(watch, NULL);
+  while (INTERRUPT_COUNT(0) != 0) /* the handler of another thread may have the pointer */
+    uv_sleep(0);
+}
+
 #ifdef _WIN32
+
+static bool interrupt_can_reach(asy_Interrupt *watch) {
+  (void)watch;
+  return true;
+}
 
 static void interrupt_on_signal_again(int signum) {
   signal(SIGINT, interrupt_on_signal_again); /* the disposition is reset at each signal */
@@ -85,6 +118,13 @@ static void interrupt_restore(asy_Interrupt *watch) {
 
 #else
 
+/* Note the thread. One that blocks SIGINT does not want it. */
+static bool interrupt_can_reach(asy_Interrupt *watch) {
+  sigset_t blocked;
+  watch->thread = pthread_self();
+  return pthread_sigmask(SIG_BLOCK, NULL, &blocked) == 0 && !sigismember(&blocked, SIGINT);
+}
+
 static bool interrupt_install(asy_Interrupt *watch) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
@@ -102,7 +142,9 @@ static void interrupt_restore(asy_Interrupt *watch) {
   struct sigaction now, *before = watch->S->sigint_before;
   if (before && before->sa_handler == interrupt_on_signal)
     *before = watch->previous;
-  else if (sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == interrupt_on_signal)
+  else if (sigaction(SIGINT, NULL, &now) == 0 &&
+           (now.sa_handler == interrupt_on_signal ||
+            (now.sa_handler == SIG_DFL && interrupt_gave_up(watch))))
     sigaction(SIGINT, &watch->previous, NULL);
 }
 
@@ -111,20 +153,16 @@ static void interrupt_restore(asy_Interrupt *watch) {
 void asy_interrupt_begin(asy_Interrupt *watch) {
   watch->count = 0;
   watch->active = false;
-  if (interrupt_watch || watch->S->sigint_before)
-    return; /* or the program has a handler of its own */
-#ifndef _WIN32
-  interrupt_thread = pthread_self();
-#endif
-  interrupt_watch = watch;
+  if (watch->S->sigint_before) return; /* the program has a handler of its own */
+  if (!interrupt_can_reach(watch) || INTERRUPT_SWAP(NULL, watch)) return;
   watch->active = interrupt_install(watch);
-  if (!watch->active) interrupt_watch = NULL;
+  if (!watch->active) interrupt_leave(watch);
 }
 
 void asy_interrupt_end(asy_Interrupt *watch) {
   if (!watch->active) return;
   interrupt_restore(watch);
-  interrupt_watch = NULL;
+  interrupt_leave(watch);
   watch->active = false;
   interrupt_hook_all(watch, NULL);
 }

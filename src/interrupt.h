@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* interrupt.h - Ctrl-C: SIGINT while a loop is driven. Signals belong to the process: one drive at
- * a time watches. */
+ * a time watches, the first one if several threads drive, and gets the signal on whatever thread it
+ * comes. */
 #ifndef ASY_INTERRUPT_H
 #define ASY_INTERRUPT_H
 
+#ifndef _WIN32
+#include <pthread.h>
+#endif
 #include <signal.h>
 
 #include "task.h"
@@ -20,12 +24,13 @@ typedef struct asy_Interrupt {
 #ifdef _WIN32
   void (*previous)(int);
 #else
+  pthread_t thread;          /* the driver's */
   struct sigaction previous; /* given back by asy_interrupt_end */
 #endif
 } asy_Interrupt;
 
-/* Watch SIGINT until asy_interrupt_end; does nothing if it is ignored, or if another drive watches.
- * The caller has set tolerated, L, S, wake and arg. [-0, +0, -] */
+/* Watch SIGINT until asy_interrupt_end; does nothing if it is ignored, if this thread blocks it, or
+ * if another drive watches. The caller has set tolerated, L, S, wake and arg. [-0, +0, -] */
 ASY_FUNC void asy_interrupt_begin(asy_Interrupt *watch);
 
 /* Give back the disposition that was there before. [-0, +0, -] */
