@@ -61,6 +61,7 @@ build = {
         "src/queue.c",
         "src/reader.c",
         "src/redeliver.c",
+        "src/remote.c",
         "src/resource.c",
         "src/runner.c",
         "src/scope.c",

@@ -4,6 +4,7 @@
 
 #include "loop.h"
 #include "pin.h"
+#include "remote.h"
 #include "state.h"
 
 #define ASYNCIO_ALL_FLAGS                                                          \
@@ -78,4 +79,21 @@ int asyncio_close(lua_State *L, asyncio_Loop *loop) {
   lua_pushcfunction(L, asyncio_close_protected);
   lua_pushlightuserdata(L, loop);
   return lua_pcall(L, 1, 0, 0) == LUA_OK ? 0 : -1;
+}
+
+static asy_Remote *asyncio_inner_remote(asyncio_Remote *remote) {
+  return (asy_Remote *)(void *)remote;
+}
+
+asyncio_Remote *asyncio_remote(asyncio_Loop *loop) {
+  asy_Loop *inner = asyncio_inner(loop);
+  return inner->closed ? NULL : (asyncio_Remote *)(void *)asy_remote_new(inner);
+}
+
+int asyncio_call_soon_threadsafe(asyncio_Remote *remote, asyncio_Call *call, void *arg) {
+  return asy_remote_call(asyncio_inner_remote(remote), call, arg) == 0 ? 0 : -1;
+}
+
+void asyncio_remote_free(asyncio_Remote *remote) {
+  if (remote) asy_remote_release(asyncio_inner_remote(remote));
 }

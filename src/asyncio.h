@@ -9,7 +9,8 @@
  * task is an error in it.
  *
  * Nothing here raises a Lua error or panics: every entry runs protected, and tells of failure by
- * its result. All of it is for the thread on which the Lua state runs. */
+ * its result. All of it is for the thread on which the Lua state runs, but for what is said to be
+ * for any thread. */
 #ifndef ASYNCIO_H
 #define ASYNCIO_H
 
@@ -31,6 +32,7 @@ extern "C" {
 #define ASYNCIO_VERSION "0.1.0"
 
 typedef struct asyncio_Loop asyncio_Loop;
+typedef struct asyncio_Remote asyncio_Remote; /* what another thread may hold of a loop */
 struct uv_loop_s;
 
 enum {
@@ -73,6 +75,27 @@ ASYNCIO_API double asyncio_timeout(asyncio_Loop *loop);
  * uv_loop_t libuv closes the handles in its next run, which may be after lua_close; lua_close alone
  * does, too, and runs no task code. */
 ASYNCIO_API int asyncio_close(lua_State *L, asyncio_Loop *loop);
+
+/* ---- From other threads: asyncio's loop.call_soon_threadsafe */
+
+/* What another thread has the loop call: in its next turn, on its thread, with nothing on the stack
+ * of L. It may raise, which goes to the loop's exception handler; it cannot wait, but it can set
+ * futures and start tasks. L is NULL if the loop was closed before: then `arg` is to be freed, and
+ * nothing else. */
+typedef void asyncio_Call(lua_State *L, void *arg);
+
+/* Make a remote of the loop. While it is there, the loop expects calls: waiting for them is no
+ * deadlock, and a host's uv_loop_t is kept alive. NULL: no memory. */
+ASYNCIO_API asyncio_Remote *asyncio_remote(asyncio_Loop *loop);
+
+/* Have the loop call a function; its poll ends, the host's too. For any thread, at any time, also
+ * after the loop was closed or the Lua state is gone. Calls of one thread run in their order. 0;
+ * or -1: the loop is closed, or there is no memory; it will not be called. */
+ASYNCIO_API int asyncio_call_soon_threadsafe(asyncio_Remote *remote, asyncio_Call *call, void *arg);
+
+/* Let go of the remote: nobody uses it any more. For any thread; calls that are queued still run.
+ */
+ASYNCIO_API void asyncio_remote_free(asyncio_Remote *remote);
 
 #ifdef __cplusplus
 }

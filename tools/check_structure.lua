@@ -26,7 +26,7 @@ local LAYERS <const> = {
       "copy" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "leaves",
-    rooms = { "stream", "server", "fd", "process", "signals", "file", "thread" } },
+    rooms = { "stream", "server", "fd", "process", "signals", "file", "thread", "remote" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
