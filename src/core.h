@@ -96,7 +96,7 @@ typedef enum asy_Slot {
   ASY_SLOT_LOOP,   /* the loop of set_event_loop, or nil */
   ASY_SLOT_TRACEBACK, /* of the last error in a callback; error.c */
   ASY_SLOT_CONTEXT,   /* the context outside tasks and callbacks: table or nil */
-  ASY_SLOT_FUTURE,    /* metatables from here on */
+  ASY_SLOT_FUTURE,    /* metatables from here on; of Future and Task each loop has its own copy */
   ASY_SLOT_TASK,
   ASY_SLOT_FAILURE, /* internal: the error of a failed future, which reports itself when nobody has
                        looked */
@@ -133,6 +133,9 @@ struct asy_State {
 
   /* lua_topointer of each metatable, NULL for the other slots; asy_type_new */
   const void *types[ASY_SLOT_COUNT + 1];
+  const void
+      *future_type; /* the same of the loop that was made or driven last, or NULL; future.c */
+  const void *task_type;
 
   asy_Loop *running;    /* the loop that is being driven now, or NULL; loop.c */
   asy_Loop *current;    /* the loop of set_event_loop (see ASY_SLOT_LOOP), or NULL; loop.c */
@@ -175,12 +178,14 @@ typedef enum asy_LoopSlot {
                      */
   ASY_LOOP_TASKS,  /* list: the pending task of the thread with the same number, or false; task.c */
   ASY_LOOP_TIMERS, /* list: every TimerHandle in the heap; handle.c */
-  ASY_LOOP_CALLBACK, /* the handle that is being run; handle.c */
-  ASY_LOOP_HANDLER,  /* set_exception_handler's function or nil; error.c */
-  ASY_LOOP_FACTORY,  /* set_task_factory's function or nil; task.c */
-  ASY_LOOP_UNSEEN,   /* table, weak values: address of an asy_Failure -> the failure; future.c */
-  ASY_LOOP_PINS,     /* table: what I/O in progress keeps alive; resource.c */
-  ASY_LOOP_COUNT = ASY_LOOP_PINS
+  ASY_LOOP_CALLBACK,    /* the handle that is being run; handle.c */
+  ASY_LOOP_HANDLER,     /* set_exception_handler's function or nil; error.c */
+  ASY_LOOP_FACTORY,     /* set_task_factory's function or nil; task.c */
+  ASY_LOOP_UNSEEN,      /* table, weak values: address of an asy_Failure -> the failure; future.c */
+  ASY_LOOP_PINS,        /* table: what I/O in progress keeps alive; resource.c */
+  ASY_LOOP_FUTURE_TYPE, /* metatables of the loop's futures and tasks; future.c */
+  ASY_LOOP_TASK_TYPE,
+  ASY_LOOP_COUNT = ASY_LOOP_TASK_TYPE
 } asy_LoopSlot;
 
 /* A Lua list in a loop's shelf whose entries are found by number; the free ones are chained, as

@@ -7,15 +7,30 @@
  * user value holds the outcome. */
 #include "future.h"
 
+#include <string.h>
+
 #include "error.h"
 #include "name.h"
+
+/* ---- types
+ *
+ * Each loop has metatables of its own for its futures and tasks, copies of those in the state's
+ * shelf. The field with this address as key holds the Loop. */
+static const char future_key = 0;
+
+static bool future_is_type(lua_State *L, int mt) {
+  bool found = lua_rawgetp(L, mt, &future_key) != LUA_TNIL;
+  lua_pop(L, 1);
+  return found;
+}
 
 asy_Future *asy_future_test(lua_State *L, asy_State *S, int idx) {
   void *p = lua_touserdata(L, idx);
   if (!p || !lua_getmetatable(L, idx)) return NULL;
   const void *mt = lua_topointer(L, -1);
+  bool found = mt == S->task_type || mt == S->future_type || future_is_type(L, -1);
   lua_pop(L, 1);
-  return mt == S->types[ASY_SLOT_TASK] || mt == S->types[ASY_SLOT_FUTURE] ? p : NULL;
+  return found ? p : NULL;
 }
 
 asy_Future *asy_future_check(lua_State *L, asy_State *S, int arg) {
@@ -23,18 +38,58 @@ asy_Future *asy_future_check(lua_State *L, asy_State *S, int arg) {
   return fut ? fut : asy_type_check(L, S, arg, ASY_SLOT_FUTURE);
 }
 
-void asy_future_init(lua_State *L, asy_Future *fut, asy_Loop *loop, bool is_task) {
+/* The copy of a metatable for the loop on top. */
+static void future_make_type(lua_State *L, asy_Loop *loop, asy_Slot from, asy_LoopSlot to) {
+  lua_createtable(L, 0, 8);
+  asy_shelf_push(L, loop->S->shelf, from);
+  for (lua_pushnil(L); lua_next(L, -2);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+  lua_pushvalue(L, -2);
+  lua_rawsetp(L, -2, &future_key);
+  asy_shelf_set(L, loop->shelf, to);
+}
+
+void asy_future_make_types(lua_State *L, asy_Loop *loop) {
+  future_make_type(L, loop, ASY_SLOT_FUTURE, ASY_LOOP_FUTURE_TYPE);
+  future_make_type(L, loop, ASY_SLOT_TASK, ASY_LOOP_TASK_TYPE);
+  asy_future_use_types(loop);
+}
+
+void asy_future_use_types(asy_Loop *loop) {
+  loop->S->future_type = lua_topointer(loop->shelf, ASY_LOOP_FUTURE_TYPE);
+  loop->S->task_type = lua_topointer(loop->shelf, ASY_LOOP_TASK_TYPE);
+}
+
+void asy_future_forget_types(asy_Loop *loop) {
+  asy_State *S = loop->S;
+  if (!loop->shelf || S->task_type != lua_topointer(loop->shelf, ASY_LOOP_TASK_TYPE)) return;
+  S->future_type = S->task_type = NULL;
+}
+
+/* ---- making */
+
+static asy_Future *future_new(lua_State *L, asy_Loop *loop, asy_LoopSlot type, size_t size,
+                              int nuv) {
+  asy_Future *fut = lua_newuserdatauv(L, size, nuv);
+  memset(fut, 0, size);
   fut->loop = loop;
-  fut->is_task = is_task;
+  fut->is_task = type == ASY_LOOP_TASK_TYPE;
   asy_list_init(&fut->callbacks);
-  asy_shelf_push(L, loop->shelf, ASY_LOOP_SELF);
-  lua_setiuservalue(L, -2, ASY_FUTURE_LOOP);
+  asy_shelf_push(L, loop->shelf, type);
+  lua_setmetatable(L, -2);
+  return fut;
 }
 
 asy_Future *asy_future_new(lua_State *L, asy_Loop *loop) {
-  asy_Future *fut = asy_type_create(L, loop->S, ASY_SLOT_FUTURE, sizeof *fut, ASY_FUTURE_UVS);
-  asy_future_init(L, fut, loop, false);
-  return fut;
+  return future_new(L, loop, ASY_LOOP_FUTURE_TYPE, sizeof(asy_Future), ASY_FUTURE_UVS);
+}
+
+asy_Future *asy_future_new_task(lua_State *L, asy_Loop *loop, size_t size) {
+  return future_new(L, loop, ASY_LOOP_TASK_TYPE, size, ASY_TASK_UVS);
 }
 
 /* ---- completing */
@@ -503,8 +558,8 @@ The loop of the future.
 @see asyncio-future.html#asyncio.Future.get_loop
 */
 static int future_get_loop(lua_State *L) {
-  asy_future_check(L, asy_state(L), 1);
-  lua_getiuservalue(L, 1, ASY_FUTURE_LOOP);
+  asy_Future *fut = asy_future_check(L, asy_state(L), 1);
+  asy_shelf_push(L, fut->loop->shelf, ASY_LOOP_SELF);
   return 1;
 }
 

@@ -49,14 +49,12 @@ enum {
 };
 
 enum {
-  ASY_FUTURE_LOOP = 1, /* the Loop: a future keeps it alive */
-  ASY_FUTURE_VALUE, /* pending: ring of done-callback handles; then result, error, or message of the
-                       cancellation */
+  ASY_FUTURE_VALUE = 1, /* pending: ring of done-callback handles; then result, error, or message of
+                       the cancellation */
   ASY_FUTURE_UVS = ASY_FUTURE_VALUE,
   ASY_TASK_FUNCTION, /* of a Task: its function, for tostring */
   ASY_TASK_KEPT,     /* of a Task: ASY_WAIT_KEPT */
-  ASY_TASK_INNER,    /* of a Task: ASY_WAIT_INNER */
-  ASY_TASK_UVS = ASY_TASK_INNER
+  ASY_TASK_UVS = ASY_TASK_KEPT
 };
 
 /* The Future or Task at idx, or NULL. [-0, +0, -] */
@@ -72,8 +70,19 @@ static inline bool asy_future_is_done(const asy_Future *fut) {
 /* Push a new pending Future of the loop. [-0, +1, m] */
 ASY_FUNC asy_Future *asy_future_new(lua_State *L, asy_Loop *loop);
 
-/* Initialise the Future part of a new userdata on top of the stack (Future or Task). [-0, +0, -] */
-ASY_FUNC void asy_future_init(lua_State *L, asy_Future *fut, asy_Loop *loop, bool is_task);
+/* Push a new pending Task, of which only the Future is set up: the rest, up to `size` bytes, is
+ * zero. [-0, +1, m] */
+ASY_FUNC asy_Future *asy_future_new_task(lua_State *L, asy_Loop *loop, size_t size);
+
+/* Make the metatables of a new loop, the userdata on top: they keep it alive, so that a future need
+ * not do it by a value of its own. [-0, +0, m] */
+ASY_FUNC void asy_future_make_types(lua_State *L, asy_Loop *loop);
+
+/* From now on the futures of this loop are those that are found at once. [-0, +0, -] */
+ASY_FUNC void asy_future_use_types(asy_Loop *loop);
+
+/* The loop is being collected, and its metatables will be. [-0, +0, -] */
+ASY_FUNC void asy_future_forget_types(asy_Loop *loop);
 
 /* Complete the future at idx (no negative index) with the top n values, which are popped; it must
  * be pending. Memory is taken before anything is changed. [-n, +0, m] */

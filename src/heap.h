@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 typedef struct asy_HeapNode {
-  double at;    /* key; set by the owner before the push */
-  uint64_t seq; /* orders equal keys; set by the push */
-  size_t place; /* index in the array + 1; 0 while it is not in the heap */
+  double at;      /* key; set by the owner before the push */
+  uint32_t seq;   /* orders equal keys; set by the push */
+  uint32_t place; /* index in the array + 1; 0 while it is not in the heap */
 } asy_HeapNode;
 
 typedef struct asy_HeapItem {
@@ -25,22 +25,22 @@ typedef struct asy_HeapItem {
 
 typedef struct asy_Heap {
   asy_HeapItem *items; /* owned by whoever reserves */
-  size_t count, size;
-  uint64_t seq; /* the next node's */
+  uint32_t count, size;
+  uint32_t seq; /* the next node's; it may start again from 0 */
 } asy_Heap;
 
 static inline bool asy_heap_before(asy_HeapItem a, asy_HeapItem b) {
-  return a.at < b.at || (a.at == b.at && a.node->seq < b.node->seq);
+  return a.at < b.at || (a.at == b.at && (int32_t)(a.node->seq - b.node->seq) < 0);
 }
 
-static inline void asy_heap_set(asy_Heap *heap, size_t i, asy_HeapItem item) {
+static inline void asy_heap_set(asy_Heap *heap, uint32_t i, asy_HeapItem item) {
   heap->items[i] = item;
   item.node->place = i + 1;
 }
 
-static inline void asy_heap_up(asy_Heap *heap, size_t i, asy_HeapItem item) {
+static inline void asy_heap_up(asy_Heap *heap, uint32_t i, asy_HeapItem item) {
   while (i > 0) {
-    size_t parent = (i - 1) / 4;
+    uint32_t parent = (i - 1) / 4;
     if (!asy_heap_before(item, heap->items[parent])) break;
     asy_heap_set(heap, i, heap->items[parent]);
     i = parent;
@@ -48,12 +48,12 @@ static inline void asy_heap_up(asy_Heap *heap, size_t i, asy_HeapItem item) {
   asy_heap_set(heap, i, item);
 }
 
-static inline void asy_heap_down(asy_Heap *heap, size_t i, asy_HeapItem item) {
+static inline void asy_heap_down(asy_Heap *heap, uint32_t i, asy_HeapItem item) {
   for (;;) {
-    size_t first = 4 * i + 1, end = first + 4, least = first;
+    uint32_t first = 4 * i + 1, end = first + 4, least = first;
     if (first >= heap->count) break;
     if (end > heap->count) end = heap->count;
-    for (size_t j = first + 1; j < end; j++)
+    for (uint32_t j = first + 1; j < end; j++)
       if (asy_heap_before(heap->items[j], heap->items[least])) least = j;
     if (!asy_heap_before(heap->items[least], item)) break;
     asy_heap_set(heap, i, heap->items[least]);
@@ -70,7 +70,7 @@ static inline void asy_heap_push(asy_Heap *heap, asy_HeapNode *node) {
 
 static inline void asy_heap_remove(asy_Heap *heap, asy_HeapNode *node) {
   if (node->place == 0) return;
-  size_t i = node->place - 1;
+  uint32_t i = node->place - 1;
   node->place = 0;
   asy_HeapItem last = heap->items[--heap->count];
   if (last.node == node) return;

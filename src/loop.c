@@ -275,6 +275,7 @@ static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
   if (asy_wait_in_finalizer(L)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   S->running = loop;
+  asy_future_use_types(loop);
   memset(watch, 0, sizeof *watch);
   watch->tolerated = loop->cancel_on_sigint ? 1 : 0;
   watch->L = L;
@@ -496,6 +497,7 @@ static void loop_new_shelf(lua_State *L, asy_Loop *loop) {
   lua_pop(L, 1);
   lua_pushvalue(L, -1);
   asy_shelf_set(L, loop->shelf, ASY_LOOP_SELF);
+  asy_future_make_types(L, loop);
 }
 
 asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags) {
@@ -593,7 +595,9 @@ static bool loop_is_finalized(lua_State *L) {
 static int loop_gc(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_type_test(L, S, 1, ASY_SLOT_LOOP_TYPE);
-  if (!loop || loop->closed) return 0;
+  if (!loop) return 0;
+  if (loop_is_finalized(L)) asy_future_forget_types(loop);
+  if (loop->closed) return 0;
   if (S->running == loop && !loop_is_finalized(L))
     return 0; /* lua_close may come while it runs, nobody else */
   loop_release(loop);

@@ -274,8 +274,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   asy_State *S = loop->S;
   bool few = nargs <= TASK_FEW_ARGS;
   if (ASY_UNLIKELY(!few)) luaL_checkstack(L, LUA_MINSTACK, NULL);
-  asy_Task *task = asy_type_create(L, S, ASY_SLOT_TASK, sizeof *task, ASY_TASK_UVS);
-  asy_future_init(L, &task->fut, loop, true);
+  asy_Task *task = (asy_Task *)(void *)asy_future_new_task(L, loop, sizeof *task);
   lua_pushvalue(L, -nargs - 2);
   lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_Thread thread = task_take_thread(L, loop);
@@ -284,7 +283,7 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
     luaL_error(L, "too many arguments for a task");
   }
   asy_wait_init(&task->wait, loop, thread.co, nargs + ASY_BASE_FUNCTION);
-  task->wait.slot = thread.slot;
+  task->wait.slot = (uint32_t)thread.slot;
   task->number = ++S->tasks_made;
   asy_list_init(&task->all);
   asy_list_append(&loop->tasks, &task->all);
@@ -309,9 +308,10 @@ static asy_Task *task_create_custom(lua_State *L, asy_Loop *loop, int nargs) {
   asy_shelf_push(L, loop->shelf, ASY_LOOP_SELF);
   lua_insert(L, -nargs - 2);
   lua_call(L, nargs + 2, 1);
-  asy_Task *task = asy_type_test(L, loop->S, -1, ASY_SLOT_TASK);
-  if (!task) luaL_error(L, "the task factory must return a Task, not %s", luaL_typename(L, -1));
-  return task;
+  asy_Future *fut = asy_future_test(L, loop->S, -1);
+  if (!fut || !fut->is_task)
+    luaL_error(L, "the task factory must return a Task, not %s", luaL_typename(L, -1));
+  return (asy_Task *)(void *)fut;
 }
 
 static asy_Task *task_start_plain(lua_State *L, asy_Loop *loop, int nargs) {
@@ -629,7 +629,10 @@ static int task_all_tasks(lua_State *L) {
 /* ---- methods */
 
 static asy_Task *task_check(lua_State *L, int arg) {
-  return asy_type_check(L, asy_state(L), arg, ASY_SLOT_TASK);
+  asy_State *S = asy_state(L);
+  asy_Future *fut = asy_future_test(L, S, arg);
+  if (fut && fut->is_task) return (asy_Task *)(void *)fut;
+  return asy_type_check(L, S, arg, ASY_SLOT_TASK); /* raises: no object has that metatable itself */
 }
 
 /***

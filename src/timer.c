@@ -7,6 +7,9 @@
 /* Two times that differ by less count as equal: the resolution of the clock. */
 #define TIMER_RESOLUTION 1e-9
 
+/* So many timers fit into a heap's numbers. */
+#define TIMER_MOST (UINT32_MAX / 4)
+
 double asy_timer_now(asy_Loop *loop) {
   return loop->is_virtual ? loop->now : (double)uv_hrtime() / 1e9;
 }
@@ -16,7 +19,9 @@ double asy_timer_now(asy_Loop *loop) {
 bool asy_timer_grow(asy_Loop *loop) {
   asy_Heap *heap = &loop->timers;
   if (heap->count < heap->size) return true;
-  size_t size = heap->size ? heap->size * 2 : 64, item = sizeof(asy_HeapItem);
+  uint32_t size = heap->size ? heap->size * 2 : 64;
+  const size_t item = sizeof(asy_HeapItem);
+  if (size > TIMER_MOST) return false;
   void *items = asy_alloc(loop->S, heap->items, heap->size * item, size * item);
   if (!items) return false;
   heap->items = items;

@@ -240,6 +240,35 @@ const void *asy_wait_owner(asy_Wait *w) {
   return task;
 }
 
+/* What ASY_WAIT_KEPT holds, as a table. */
+enum { WAIT_OBJECT = 1, WAIT_COROUTINE };
+
+/* Pop a value into ASY_WAIT_KEPT. Only with a table can it be a WAIT_COROUTINE. [-1, +0, -] */
+static void wait_set_kept(lua_State *L, asy_Wait *w, int which) {
+  wait_push_task(L, w);
+  lua_insert(L, -2);
+  if (ASY_UNLIKELY(w->paired)) {
+    lua_getiuservalue(L, -2, ASY_WAIT_KEPT);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, which);
+    lua_pop(L, 1);
+  } else {
+    lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
+  }
+  lua_pop(L, 1);
+}
+
+void asy_wait_prepare(lua_State *L) {
+  asy_Wait *w = asy_state(L)->waiter;
+  if (!w || w->paired) return;
+  luaL_checkstack(L, 4, NULL);
+  lua_createtable(L, WAIT_COROUTINE, 0);
+  asy_wait_push_kept(L, w);
+  lua_rawseti(L, -2, WAIT_OBJECT);
+  wait_set_kept(L, w, WAIT_OBJECT);
+  w->paired = true;
+}
+
 /* Keep the userdata `on` alive in the Task: the thread's own stack would lose it in
  * coroutine.close. */
 static void wait_keep(lua_State *L, asy_Wait *w, const void *on) {
@@ -247,38 +276,35 @@ static void wait_keep(lua_State *L, asy_Wait *w, const void *on) {
   while (i <= w->top && lua_touserdata(L, i) != on)
     i++;
   if (i > w->top) return;
-  wait_push_task(L, w);
   lua_pushvalue(L, i);
-  lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
-  lua_pop(L, 1);
+  wait_set_kept(L, w, WAIT_OBJECT);
   w->kept = on;
 }
 
 static void wait_let_go(lua_State *L, asy_Wait *w) {
-  wait_push_task(L, w);
   lua_pushnil(L);
-  lua_setiuservalue(L, -2, ASY_WAIT_KEPT);
-  lua_pop(L, 1);
+  wait_set_kept(L, w, WAIT_OBJECT);
   w->kept = NULL;
 }
 
 void asy_wait_end(asy_Wait *w) {
   lua_State *shelf = w->loop->shelf;
-  if (!w->kept && !w->inner) return;
+  if (!w->kept && !w->paired) return;
   lua_rawgeti(shelf, ASY_LOOP_TASKS, w->slot);
   lua_pushnil(shelf);
   lua_setiuservalue(shelf, -2, ASY_WAIT_KEPT);
-  lua_pushnil(shelf);
-  lua_setiuservalue(shelf, -2, ASY_WAIT_INNER);
   lua_pop(shelf, 1);
   w->kept = NULL;
-  w->inner = false;
+  w->inner = w->paired = false;
 }
 
 void asy_wait_push_kept(lua_State *L, asy_Wait *w) {
   wait_push_task(L, w);
   lua_getiuservalue(L, -1, ASY_WAIT_KEPT);
-  lua_remove(L, -2);
+  lua_replace(L, -2);
+  if (!w->paired) return;
+  lua_rawgeti(L, -1, WAIT_OBJECT);
+  lua_replace(L, -2);
 }
 
 /* After a wait in an inner coroutine, or one that was resumed by hand meanwhile: the stack becomes
@@ -287,10 +313,8 @@ static void wait_clean_up(lua_State *L, asy_Wait *w) {
   lua_settop(L, w->top);
   w->refused = false;
   if (!w->inner) return;
-  wait_push_task(L, w);
   lua_pushnil(L);
-  lua_setiuservalue(L, -2, ASY_WAIT_INNER);
-  lua_pop(L, 1);
+  wait_set_kept(L, w, WAIT_COROUTINE);
   w->inner = false;
 }
 
@@ -326,7 +350,7 @@ static int wait_k(lua_State *L, int status, lua_KContext ctx) {
 static void wait_keep_inner(lua_State *L, asy_Wait *w) {
   wait_push_task(L, w);
   lua_pushthread(L);
-  lua_setiuservalue(L, -2, ASY_WAIT_INNER);
+  wait_set_kept(L, w, WAIT_COROUTINE);
   w->inner = true;
 }
 

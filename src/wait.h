@@ -91,9 +91,9 @@ enum {
   ASY_BASE_FUNCTION
 };
 
-/* User values of a Task: the userdata that it waits for; the inner coroutine in which it waits. */
-#define ASY_WAIT_KEPT 4
-#define ASY_WAIT_INNER 5
+/* User value of a Task: the userdata that it waits for. Once it has resumed an inner coroutine, a
+ * table of that and the inner coroutine in which it waits. */
+#define ASY_WAIT_KEPT 3
 
 /* The wait record of a task. */
 struct asy_Wait {
@@ -102,10 +102,10 @@ struct asy_Wait {
   asy_Link link;   /* in the waiters of what it waits for; the continuation unlinks it */
   union {
     asy_Timer timer; /* for waits with a time: sleep */
-    struct { /* hooked: the hook that the thread had. It leaves u.timer.node.place alone, which is 0
-                then */
-      lua_Hook function;
+    struct {         /* hooked: the hook that the thread had */
       int mask, count;
+      uint64_t place; /* of the timer's node, which stays 0 */
+      lua_Hook function;
     } hook;
   } u;
   asy_Loop *loop;
@@ -113,11 +113,11 @@ struct asy_Wait {
   void *on;                 /* what it waits for, for the continuation */
   const void *kept;         /* the userdata in the Task's user value ASY_WAIT_KEPT */
   asy_Cont *k;
-  lua_Integer slot;  /* of the thread in ASY_LOOP_THREADS, and of the task in ASY_LOOP_TASKS */
   lua_State *co;     /* the task's thread; NULL once the task is done */
-  lua_State *parked; /* the thread in which it waits: co, or an inner coroutine, which
-                        ASY_WAIT_INNER keeps alive */
+  lua_State *parked; /* the thread in which it waits: co, or an inner coroutine, which is kept alive
+                        in ASY_WAIT_KEPT, too */
   void *base;        /* activation record of the base frame; NULL until it is asked for */
+  uint32_t slot;     /* of the thread in ASY_LOOP_THREADS, and of the task in ASY_LOOP_TASKS */
   unsigned limit;    /* of parks: S->overdue is called when it is reached; redeliver.c */
   unsigned parks;    /* how often it has parked */
   int top;           /* of `parked` when it parked; before the first step: how many values `co` has
@@ -133,7 +133,8 @@ struct asy_Wait {
   bool has_context; /* ASY_BASE_CONTEXT is a table; context.c */
   bool bad_yield;   /* the next step raises out of a coroutine.yield that had values */
   bool parking;     /* it has parked in this step */
-  bool inner;       /* ASY_WAIT_INNER is set */
+  bool inner;       /* ASY_WAIT_KEPT holds an inner coroutine */
+  bool paired;      /* ASY_WAIT_KEPT is a table */
   bool armed;       /* the loop is resuming this record now: a continuation may run */
   bool refused;     /* `parked` was resumed by hand: its stack may hold more than `top` */
 };
@@ -263,9 +264,13 @@ ASY_FUNC bool asy_wait_unwinds(const asy_Wait *w);
  * of `co`. */
 typedef int asy_PassCont(lua_State *L, lua_State *co, int status, int nres);
 
-/* Resume the inner coroutine at index 1 of L, with nargs arguments on the coroutine's own stack;
- * waits inside it pass through to the task, as often as there are, before k is called. Call as
- * `return asy_wait_resume(...)`. [-0, +0, v] */
+/* A coroutine is about to be resumed from here: make room for noting, without memory, that a task
+ * waits in it. [-0, +0, m] */
+ASY_FUNC void asy_wait_prepare(lua_State *L);
+
+/* After asy_wait_prepare: resume the inner coroutine at index 1 of L, with nargs arguments on the
+ * coroutine's own stack; waits inside it pass through to the task, as often as there are, before k
+ * is called. Call as `return asy_wait_resume(...)`. [-0, +0, v] */
 ASY_FUNC int asy_wait_resume(lua_State *L, int nargs, asy_PassCont *k);
 
 /* Does a wait pass through the coroutine `co`? (It is suspended, but not for the user to resume.)

@@ -20,8 +20,9 @@ static const char *wrap_obstacle(lua_State *L, lua_State *co) {
   return lua_gettop(co) == 0 ? "cannot resume dead coroutine" : NULL;
 }
 
-/* Move the n values on top of L to co. */
+/* Before asy_wait_resume: move the n values on top of L to co. */
 static void wrap_move(lua_State *L, lua_State *co, int n) {
+  asy_wait_prepare(L);
   if (!lua_checkstack(co, n + 1)) luaL_error(L, "too many arguments to resume");
   lua_xmove(L, co, n);
 }
