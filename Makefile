@@ -53,6 +53,9 @@ B ?= build
 SRC := $(wildcard src/*.c)
 OBJ := $(SRC:src/%.c=$(B)/obj/%.o)
 C_TESTS := $(patsubst spec/c/%.c,$(B)/c/%,$(wildcard spec/c/*_test.c))
+# Lua modules in C that specs use (require "spec.posix"). The one of libcurl needs its headers.
+CURL := $(shell pkg-config --exists libcurl 2>/dev/null && echo curl)
+MODULES := $(patsubst %,$(B)/spec/%.so,posix $(CURL))
 # What links a host of the static library: the C tests and tools/testhost.c.
 HOST_LINK = $(B)/libasyncio.a $(EXPORT) $(LDFLAGS) $(LUA_LDFLAGS) $(LUA_LIBS) $(UV_LIBS) \
   $(HOST_LIBS) -lm -lpthread
@@ -92,12 +95,12 @@ demo: deps ## build, then an echo server and 200 clients, every byte checked
 test: deps ## build and run every spec and C test; F=task for one room
 	@$(AGAIN) check
 
-.PHONY: run-demo run-asan run-tsan run-gc run-oom run-valgrind
+.PHONY: run-demo run-asan run-tsan run-gc run-oom run-valgrind modules
 run-demo:
 	@$(TREE) $(LUA) examples/demo.lua
 
 check: all
-	-@$(AGAIN) -s -k ctests
+	-@$(AGAIN) -s -k ctests modules
 	@$(SPECS)
 
 asan: ## the specs with the module under AddressSanitizer and UBSan
@@ -105,7 +108,7 @@ asan: ## the specs with the module under AddressSanitizer and UBSan
 	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' run-asan
 
 run-asan: all
-	-@$(AGAIN) -s -k ctests
+	-@$(AGAIN) -s -k ctests modules
 	@SPEC_SLOW=$${SPEC_SLOW:-4} SPEC_LUA='sh $(CURDIR)/tools/sanitized.sh address $(LUA)' \
 	  SPEC_C_WRAP='sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
 
@@ -116,11 +119,11 @@ tsan: ## the specs with the module under ThreadSanitizer
 	  SAN='-fsanitize=thread --param=tsan-instrument-func-entry-exit=0' run-tsan
 
 run-tsan: all $(B)/unpreload.so
-	-@$(AGAIN) -s -k ctests
+	-@$(AGAIN) -s -k ctests modules
 	@SPEC_SLOW=$${SPEC_SLOW:-8} SPEC_LUA='sh $(CURDIR)/tools/sanitized.sh thread $(LUA)' \
 	  SPEC_C_WRAP='setarch -R sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
 
-gc: all $(B)/testhost ## each spec twice: collecting at each allocation, then every 100 instructions
+gc: all modules $(B)/testhost ## each spec twice: collecting at each allocation, then every 100 instructions
 	@for mode in alloc hook; do echo "--- gc $$mode"; SCALE=$${SCALE:-0.001} SPEC_RUNNER=mini \
 	  SPEC_SLOW=$${SPEC_SLOW:-10} SPEC_LUA='$(CURDIR)/$(B)/testhost --gc-'$$mode \
 	  $(TREE) SPEC_C= $(LUA) spec/run.lua || failed=1; done; test -z "$$failed"
@@ -129,7 +132,7 @@ oom: all $(B)/testhost ## each allocation fails once, in a scenario for each pub
 	@$(TREE) $(LUA) tools/oom.lua --all '$(CURDIR)/$(B)/testhost'
 
 valgrind: all ## the specs under valgrind; F=task,locks for some rooms
-	-@$(AGAIN) -s -k ctests
+	-@$(AGAIN) -s -k ctests modules
 	@SCALE=$${SCALE:-0.01} SPEC_SLOW=$${SPEC_SLOW:-20} SPEC_RUNNER=mini \
 	  SPEC_LUA='sh $(CURDIR)/tools/valgrind.sh $(LUA)' \
 	  SPEC_C_WRAP='sh $(CURDIR)/tools/valgrind.sh' $(SPECS)
@@ -227,10 +230,16 @@ ctests: $(C_TESTS)
 $(B)/c/%: spec/c/%.c $(B)/libasyncio.a $(B)/flags
 	$(CC) $(ASY_CFLAGS) -MMD -MP -o $@ $< $(HOST_LINK)
 
+modules: $(MODULES)
+$(B)/spec/%.so: spec/c/%_module.c $(B)/flags
+	@mkdir -p $(B)/spec
+	$(CC) $(ASY_CFLAGS) -MMD -MP $(SHARED) -o $@ $< $(if $(filter curl,$*),\
+	  $(shell pkg-config --cflags --libs libcurl))
+
 $(B)/testhost: tools/testhost.c $(B)/flags
 	$(CC) $(ASY_CFLAGS) -MMD -MP -o $@ $< $(wordlist 2,99,$(HOST_LINK))
 
 $(B)/unpreload.so: tools/unpreload.c $(B)/flags
 	$(CC) -O1 -fPIC $(WARN) $(SHARED) -o $@ $<
 
--include $(OBJ:.o=.d) $(C_TESTS:=.d)
+-include $(OBJ:.o=.d) $(C_TESTS:=.d) $(MODULES:.so=.d)

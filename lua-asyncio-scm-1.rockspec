@@ -45,6 +45,7 @@ build = {
         "src/deadlock.c",
         "src/disposition.c",
         "src/error.c",
+        "src/fd.c",
         "src/flow.c",
         "src/future.c",
         "src/gather.c",

@@ -239,14 +239,15 @@ struct asy_Loop {
   int cancel_depth;     /* nested walks of cancel() down the chain of waits; task.c */
   void (*after_turn)(lua_State *L,
                      asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
-  int interrupts;    /* SIGINTs that became a cancellation of the main task; loop.c */
-  asy_Inbox *inbox;  /* for other threads; NULL before the first needs it; loop.c */
-  asy_Pool *workers; /* the threads for jobs; NULL before the first job; thread.c */
-  int thread_limit;  /* how many of them there may be; 0: as many as is usual; thread.c */
-  int holds;         /* who outside may still complete something: no deadlock while > 0 */
-  int in_flight;     /* requests that the virtual clock must not overtake; resource.c */
-  uint8_t factory;   /* asy_Factory: how tasks are made; task.c */
-  bool is_virtual;   /* new_event_loop{clock = "virtual"} */
+  int interrupts;         /* SIGINTs that became a cancellation of the main task; loop.c */
+  asy_Inbox *inbox;       /* for other threads; NULL before the first needs it; loop.c */
+  asy_Pool *workers;      /* the threads for jobs; NULL before the first job; thread.c */
+  struct fd_Set *foreign; /* descriptors of others that are watched, or NULL; fd.c */
+  int thread_limit;       /* how many of them there may be; 0: as many as is usual; thread.c */
+  int holds;              /* who outside may still complete something: no deadlock while > 0 */
+  int in_flight;          /* requests that the virtual clock must not overtake; resource.c */
+  uint8_t factory;        /* asy_Factory: how tasks are made; task.c */
+  bool is_virtual;        /* new_event_loop{clock = "virtual"} */
   bool debug;
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;

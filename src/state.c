@@ -6,6 +6,7 @@
 #include "addr.h"
 #include "context.h"
 #include "error.h"
+#include "fd.h"
 #include "gather.h"
 #include "handle.h"
 #include "locks.h"
@@ -61,6 +62,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_disposition_open(L, S);
   asy_signals_open(L, S);
   asy_thread_open(L, S);
+  asy_fd_open(L, S);
   asy_script_seal(L, S);
   asy_parts_open(L, S);
 }

@@ -7,6 +7,7 @@
 #ifndef ASY_SYS_H
 #define ASY_SYS_H
 
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -19,7 +20,11 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 
 #define ASY_SYS_NO_SOCKET (-1)
 
@@ -161,6 +166,95 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
 #endif
 }
 
+/* ---- descriptors that somebody else has opened */
+
+/* What a descriptor refers to: another one after it was closed and its number used again. */
+typedef struct asy_SysId {
+  dev_t device;
+  ino_t inode;
+} asy_SysId;
+
+static inline int asy_sys_identify(uv_os_sock_t fd, asy_SysId *id) {
+  struct stat st;
+  if (fstat(fd, &st)) return asy_sys_error();
+  id->device = st.st_dev;
+  id->inode = st.st_ino;
+  return 0;
+}
+
+static inline bool asy_sys_is_same(uv_os_sock_t fd, const asy_SysId *id) {
+  asy_SysId now = {0, 0};
+  return asy_sys_identify(fd, &now) == 0 && now.device == id->device && now.inode == id->inode;
+}
+
+/* Watching one: uv_poll_init would set O_NONBLOCK, for all who share the description, and libuv
+ * cannot stop watching a number that was closed while a duplicate of it is open. So on Linux libuv
+ * watches an epoll descriptor of ours, *own, in which there is just that one. It keeps nothing open
+ * that the user closes. */
+static inline int asy_sys_watch_init(uv_loop_t *uv, uv_poll_t *poll, uv_os_sock_t fd,
+                                     uv_os_sock_t *own) {
+#ifdef __linux__
+  struct epoll_event event = {0, {0}};
+  *own = epoll_create1(EPOLL_CLOEXEC);
+  if (*own < 0) return asy_sys_error();
+  int err = epoll_ctl(*own, EPOLL_CTL_ADD, fd, &event) ? asy_sys_error() : 0;
+  if (!err) err = uv_poll_init(uv, poll, *own);
+  if (err) close(*own);
+#else
+  struct stat st;
+  int flags = fcntl(fd, F_GETFL);
+  *own = fd;
+  if (flags < 0 || fstat(fd, &st)) return asy_sys_error();
+  if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) return UV_EPERM;
+  int err = uv_poll_init(uv, poll, fd);
+  fcntl(fd, F_SETFL, flags);
+#endif
+  return err;
+}
+
+/* Watch for these events from now on: UV_READABLE, UV_WRITABLE, both, or none. */
+static inline int asy_sys_watch_start(uv_poll_t *poll, uv_os_sock_t fd, uv_os_sock_t own,
+                                      int events, uv_poll_cb on_poll) {
+#ifdef __linux__
+  struct epoll_event event = {0, {0}};
+  if (events & UV_READABLE) event.events |= EPOLLIN;
+  if (events & UV_WRITABLE) event.events |= EPOLLOUT;
+  if (epoll_ctl(own, EPOLL_CTL_MOD, fd, &event)) return asy_sys_error();
+  if (events) events = UV_READABLE; /* of the epoll descriptor */
+#else
+  (void)fd;
+  (void)own;
+#endif
+  return events ? uv_poll_start(poll, events, on_poll) : uv_poll_stop(poll);
+}
+
+/* What on_poll was told. Errors count as readable and writable: whoever reads or writes learns what
+ * has happened. */
+static inline int asy_sys_watch_events(uv_os_sock_t own, int status, int events) {
+#ifdef __linux__
+  struct epoll_event event;
+  (void)status;
+  events = 0;
+  if (epoll_wait(own, &event, 1, 0) == 1) {
+    if (event.events & ~(unsigned)EPOLLOUT) events |= UV_READABLE;
+    if (event.events & ~(unsigned)EPOLLIN) events |= UV_WRITABLE;
+  }
+#else
+  (void)own;
+  if (status < 0) events = UV_READABLE | UV_WRITABLE;
+#endif
+  return events;
+}
+
+/* libuv has stopped watching. */
+static inline void asy_sys_watch_done(uv_os_sock_t own) {
+#ifdef __linux__
+  close(own);
+#else
+  (void)own;
+#endif
+}
+
 #else /* _WIN32 */
 #include <ws2tcpip.h>
 /* after it */
@@ -232,7 +326,45 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
   (void)uid;
   (void)gid;
   return UV_ENOSYS;
-}
+  /* A socket cannot be duplicated within a process so that closing one leaves the other; nor told
+   * apart from the next one of its number. */
+  typedef struct asy_SysId {
+    char none;
+  } asy_SysId;
+
+  static inline int asy_sys_identify(uv_os_sock_t fd, asy_SysId * id) {
+    (void)fd;
+    id->none = 0;
+    return 0;
+  }
+
+  static inline bool asy_sys_is_same(uv_os_sock_t fd, const asy_SysId *id) {
+    (void)fd;
+    (void)id;
+    return true;
+  }
+
+  static inline int asy_sys_watch_init(uv_loop_t * uv, uv_poll_t * poll, uv_os_sock_t fd,
+                                       uv_os_sock_t * own) {
+    *own = fd;
+    return uv_poll_init_socket(uv, poll, fd);
+  }
+
+  static inline int asy_sys_watch_start(uv_poll_t * poll, uv_os_sock_t fd, uv_os_sock_t own,
+                                        int events, uv_poll_cb on_poll) {
+    (void)fd;
+    (void)own;
+    return events ? uv_poll_start(poll, events, on_poll) : uv_poll_stop(poll);
+  }
+
+  static inline int asy_sys_watch_events(uv_os_sock_t own, int status, int events) {
+    (void)own;
+    return status < 0 ? UV_READABLE | UV_WRITABLE : events;
+  }
+
+  static inline void asy_sys_watch_done(uv_os_sock_t own) {
+    (void)own;
+  }
 #endif
 
 static inline socklen_t asy_sys_length(const struct sockaddr *addr) {

@@ -6,6 +6,8 @@
 set -eu
 LUA=${LUA:-lua5.4} CC=${CC:-cc}
 missing=
+can_install=no
+if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then can_install=yes; fi
 
 # need PROBE PACKAGE...: the packages are missing if the probe, a shell command, fails.
 need() {
@@ -13,6 +15,11 @@ need() {
     shift
     missing="$missing $*"
   fi
+}
+
+# The same for what a spec does without, and says so: it is installed where that can be done.
+want() {
+  if [ "$can_install" = yes ]; then need "$@"; fi
 }
 
 includes() {
@@ -32,7 +39,11 @@ probe() {
     # Names of services (http): the specs look some up.
     if command -v apt-get >/dev/null 2>&1; then need 'getent services http' netbase; fi
     # Debian's busted belongs to Debian's lua5.4; any other interpreter has spec/minibusted.lua.
-    if [ "$LUA" = lua5.4 ]; then need "$LUA -e 'require \"busted.core\"'" lua-busted; fi
+    if [ "$LUA" = lua5.4 ]; then
+      need "$LUA -e 'require \"busted.core\"'" lua-busted
+      want "$LUA -e 'require \"cqueues\"'" lua-cqueues
+    fi
+    want 'pkg-config --exists libcurl' libcurl4-openssl-dev
     ;;
   dev)
     need 'command -v clang' clang
@@ -69,7 +80,7 @@ name_elsewhere() {
 probe "$1"
 [ -n "$missing" ] || exit 0
 
-if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
+if [ "$can_install" = no ]; then
   echo "These packages are missing, and only root on Debian can have them installed from here:"
   name_elsewhere "$1"
   exit 1

@@ -227,6 +227,40 @@ function asyncio.pcall(f, ...) end
 ---@return any # true and the results, or false and the handler's result
 function asyncio.xpcall(f, handler, ...) end
 
+---Call a function whenever a descriptor can be read from, in the loop's next turn, until `remove_reader`. A function that the descriptor had before is replaced. What is buffered in a file of Lua's is not seen. If the descriptor is closed while it is watched, the exception handler is told, and the function is forgotten.
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+---@param f function what is called
+---@param ... any its arguments
+function Loop:add_reader(fd, f, ...) end
+
+---Call a function whenever a descriptor can be written to, until `remove_writer`; as `add_reader`.
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+---@param f function what is called
+---@param ... any its arguments
+function Loop:add_writer(fd, f, ...) end
+
+---Take back what `add_reader` did.
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+---@return boolean # false if the descriptor had no such function
+function Loop:remove_reader(fd) end
+
+---Take back what `add_writer` did.
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+---@return boolean # false if the descriptor had no such function
+function Loop:remove_writer(fd) end
+
+---Wait until a descriptor can be read from: there is something, or its end, or an error. Tasks that wait for the same one are served one after the other, in the order in which they came. What is buffered in a file of Lua's is not seen.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+function asyncio.wait_readable(fd) end
+
+---Wait until a descriptor can be written to; as `wait_readable`.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
+function asyncio.wait_writable(fd) end
+
 ---Complete the future with results.
 ---@param ... any the results; `await` and `result` return all of them
 function Future:set_result(...) end
