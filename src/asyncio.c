@@ -34,8 +34,10 @@ static int asyncio_open_protected(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
   unsigned inner = flags & ASYNCIO_ALL_FLAGS; /* the bits of asy_LoopFlags */
   asy_Loop *loop = asy_loop_new(L, S, uv, inner);
-  asy_loop_set_current(L, S, lua_gettop(L));
+  lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, loop); /* held until asyncio_close */
+  asy_loop_give_to_host(loop);
+  asy_loop_set_current(L, S, lua_gettop(L));
   lua_pushlightuserdata(L, loop);
   return 1;
 }

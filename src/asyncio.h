@@ -5,8 +5,9 @@
  *  - from its own frame: asyncio_poll(loop, budget), which never blocks;
  *  - by running a uv_loop_t of its own, on which the loop was opened: nothing else is needed.
  * Scripts then find the loop as the current one: asyncio.get_event_loop(), and create_task on it. A
- * loop opened from C touches no signal but SIGPIPE unless the flags say so, and a wait outside a
- * task is an error in it.
+ * loop opened from C touches no signal but SIGPIPE unless the flags say so. While it is open, what
+ * would block the host is an error that says so: a wait outside a task, asyncio.run, running a loop
+ * of the script's own (unless ASYNCIO_SCRIPT allows it).
  *
  * Nothing here raises a Lua error or panics: every entry runs protected, and tells of failure by
  * its result. All of it is for the thread on which the Lua state runs, but for what is said to be
@@ -39,7 +40,7 @@ enum {
   ASYNCIO_VIRTUAL_CLOCK = 1, /* simulated time, for tests */
   ASYNCIO_DEBUG = 2,         /* asyncio's debug mode */
   ASYNCIO_SCRIPT = 4,       /* as in a script: a wait outside a task runs the loop until it is over,
-                               and Ctrl-C works meanwhile */
+                               asyncio.run works, and Ctrl-C meanwhile */
   ASYNCIO_KEEP_SIGPIPE = 8, /* leave SIGPIPE alone: the host sees to it */
   ASYNCIO_ALLOW_THREADS = 16 /* to_thread and run_in_executor may start threads, each with a Lua
                                 state and all its libraries; a SCRIPT may, too */

@@ -137,10 +137,12 @@ struct asy_State {
       *future_type; /* the same of the loop that was made or driven last, or NULL; future.c */
   const void *task_type;
 
-  asy_Loop *running;    /* the loop that is being driven now, or NULL; loop.c */
-  asy_Loop *current;    /* the loop of set_event_loop (see ASY_SLOT_LOOP), or NULL; loop.c */
-  asy_Loop *callback;   /* whose callback is being executed (its ASY_LOOP_CALLBACK); handle.c */
-  asy_Wait *waiter;     /* the wait record of the task that is being executed, or NULL; wait.c */
+  asy_Loop *running;  /* the loop that is being driven now, or NULL; loop.c */
+  asy_Loop *current;  /* the loop of set_event_loop (see ASY_SLOT_LOOP), or NULL; loop.c */
+  asy_Loop *host;     /* the loop that was opened from C last, while it is open, or NULL; loop.c */
+  int strict_hosts;   /* open loops whose host lets no script block it; loop.c */
+  asy_Loop *callback; /* whose callback is being executed (its ASY_LOOP_CALLBACK); handle.c */
+  asy_Wait *waiter;   /* the wait record of the task that is being executed, or NULL; wait.c */
   lua_State *innermost; /* the one thread in which that task may wait now, or NULL; wait.c */
 
   /* innermost is NULL: the thread that entered a coroutine where it may not wait itself; wait.c */
@@ -252,6 +254,7 @@ struct asy_Loop {
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
   bool hosted;           /* the host runs the uv_loop_t; loop.c */
+  bool of_host;          /* opened from C; loop.c */
   bool by_host;          /* a host's turn: nobody is there to raise a KeyboardInterrupt; loop.c */
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
   bool allows_threads;   /* made by a script, or the host allows it; loop.c */

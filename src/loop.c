@@ -272,6 +272,7 @@ static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
   if (loop->hosted) luaL_error(L, "the host runs this event loop");
   if (S->running == loop) luaL_error(L, "this event loop is already running");
   if (S->running) luaL_error(L, "cannot run the event loop while another loop is running");
+  asy_loop_check_block(L, S, loop, "running an event loop");
   if (asy_wait_in_finalizer(L)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   S->running = loop;
@@ -534,6 +535,8 @@ static void loop_release(asy_Loop *loop) {
   asy_Link *link;
   asy_HeapNode *node;
   loop->closed = true;
+  if (loop->S->host == loop) loop->S->host = NULL;
+  if (loop->of_host && !loop->watches_sigint) loop->S->strict_hosts--;
   while ((link = asy_list_first(&loop->resources)) != NULL) {
     asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
     asy_list_remove(link);
@@ -612,12 +615,26 @@ asy_Loop *asy_loop_running(lua_State *L, asy_State *S) {
 }
 
 void asy_loop_set_current(lua_State *L, asy_State *S, int idx) {
-  S->current = idx && !lua_isnoneornil(L, idx) ? lua_touserdata(L, idx) : NULL;
+  S->current = idx && !lua_isnoneornil(L, idx) ? lua_touserdata(L, idx) : S->host;
   if (S->current)
-    lua_pushvalue(L, idx);
+    asy_loop_push(L, S->current);
   else
     lua_pushnil(L);
   asy_shelf_set(L, S->shelf, ASY_SLOT_LOOP);
+}
+
+void asy_loop_give_to_host(asy_Loop *loop) {
+  loop->of_host = true;
+  loop->S->host = loop;
+  if (!loop->watches_sigint) loop->S->strict_hosts++;
+}
+
+void asy_loop_check_block(lua_State *L, asy_State *S, const asy_Loop *loop, const char *what) {
+  if (!asy_loop_blocks_host(S, loop)) return;
+  luaL_error(L,
+             "%s would block the host, which drives the event loop: start a task with "
+             "asyncio.get_event_loop():create_task",
+             what);
 }
 
 asy_Loop *asy_loop_get(lua_State *L, asy_State *S) {

@@ -34,8 +34,23 @@ ASY_FUNC asy_Loop *asy_loop_running(lua_State *L, asy_State *S);
 /* The running loop, else the current one, which is made and set if there is none. [-0, +0, v] */
 ASY_FUNC asy_Loop *asy_loop_get(lua_State *L, asy_State *S);
 
-/* Make the Loop at idx the current one; 0 or nil: there is none. [-0, +0, -] */
+/* Make the Loop at idx the current one; 0 or nil: there is none but the host's. [-0, +0, -] */
 ASY_FUNC void asy_loop_set_current(lua_State *L, asy_State *S, int idx);
+
+/* The loop has been opened from C: while it is open, scripts find it as the current one, and unless
+ * it watches SIGINT as a script's does, they run no loop, since that would block the host. [-0, +0,
+ * -] */
+ASY_FUNC void asy_loop_give_to_host(asy_Loop *loop);
+
+/* Would a script that runs this loop (NULL: one of its own) block a host that does not want that?
+ * [-0, +0, -] */
+static inline bool asy_loop_blocks_host(const asy_State *S, const asy_Loop *loop) {
+  return loop && loop->of_host ? !loop->watches_sigint : S->strict_hosts > 0;
+}
+
+/* An error, if so. `what` would block: "asyncio.run". [-0, +0, v] */
+ASY_FUNC void asy_loop_check_block(lua_State *L, asy_State *S, const asy_Loop *loop,
+                                   const char *what);
 
 /* Error if the loop is closed. [-0, +0, v] */
 ASY_FUNC void asy_loop_check_open(lua_State *L, asy_Loop *loop);

@@ -101,6 +101,7 @@ static bool runner_drive(lua_State *L, int idx, int fut) {
 
 static void runner_check_outside(lua_State *L, asy_State *S, const char *name) {
   if (S->running) luaL_error(L, "%s cannot be called while an event loop is running", name);
+  asy_loop_check_block(L, S, NULL, name);
 }
 
 /* Replace the awaitable at aw and its arguments by its future, which belongs to the loop. */

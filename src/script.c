@@ -80,7 +80,7 @@ static int script_new_event_loop(lua_State *L) {
 /***
 Make a loop the current one, which waits at top level run and `get_event_loop` returns.
 @function set_event_loop
-@tparam ?Loop loop nil: there is none
+@tparam ?Loop loop nil: there is none, unless a host has opened one
 @return nothing
 @waits no
 @raise argument error
@@ -171,6 +171,7 @@ int asy_script_run_until_complete(lua_State *L, asy_Loop *loop, int aw) {
   if (S->running)
     return luaL_error(L, "cannot run the event loop while %s is running",
                       S->running == loop ? "it" : "another loop");
+  asy_loop_check_block(L, S, loop, "run_until_complete");
   asy_Future *fut = script_prepare(L, S, loop, aw);
   if (!asy_loop_drive(L, loop, aw))
     return luaL_error(L, "the event loop was stopped before the future was done");
@@ -218,9 +219,9 @@ static int script_toplevel(lua_State *L) {
   lua_getstack(L, 0, &ar);
   lua_getinfo(L, "f", &ar);
   lua_insert(L, 1);
-  if (S->current && S->current->closed) S->current = NULL;
+  if (S->current && S->current->closed) asy_loop_set_current(L, S, 0);
   asy_Loop *loop = asy_loop_get(L, S);
-  if (loop->hosted || !loop->watches_sigint)
+  if (asy_loop_blocks_host(S, loop))
     return luaL_error(L, "cannot wait outside a task: the host drives the event loop");
   asy_task_new(L, loop, n);
   if (!asy_loop_drive(L, loop, 1))

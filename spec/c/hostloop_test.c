@@ -473,8 +473,11 @@ static void hostloop_refusals(Check *t) {
            "  assert(not ok and message:find 'host', message)\n"
            "end\n"
            "refused(asyncio.sleep, 0)\n"
+           "refused(asyncio.run, asyncio.sleep, 0)\n"
+           "assert(asyncio.get_event_loop() == loop)\n"
            "refused(loop.run_forever, loop)\n"
-           "refused(loop.run_until_complete, loop, asyncio.sleep, 0)\n");
+           "refused(loop.run_until_complete, loop, asyncio.sleep, 0)\n"
+           "assert(#asyncio.all_tasks(loop) == 0)\n");
   lua_close(L);
   hostloop_finish(t, &uv);
 }

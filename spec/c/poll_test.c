@@ -239,6 +239,78 @@ static void poll_refuses_toplevel(Check *t) {
   lua_close(L);
 }
 
+/* Nothing that a script runs may block the host, and its loop stays the current one. */
+static void poll_refuses_runs(Check *t) {
+  lua_State *L = host_new_state();
+  asyncio_Loop *loop = host_open(t, L, NULL, 0);
+  host_run(t, L,
+           "local asyncio = require 'asyncio'\n"
+           "local loop, ran = asyncio.get_event_loop(), 0\n"
+           "local function main() ran = ran + 1 end\n"
+           "local function refused(f, ...)\n"
+           "  local ok, message = pcall(f, ...)\n"
+           "  assert(not ok and message:find 'would block the host', message)\n"
+           "  assert(message:find 'get_event_loop%(%):create_task', message)\n"
+           "  assert(asyncio.get_event_loop() == loop and not loop:is_closed())\n"
+           "  assert(#asyncio.all_tasks() == 0)\n"
+           "end\n"
+           "refused(asyncio.run, main)\n"
+           "refused(asyncio.testing.run, main)\n"
+           "local runner = asyncio.Runner()\n"
+           "refused(runner.run, runner, main)\n"
+           "runner:close()\n"
+           "refused(loop.run_until_complete, loop, main)\n"
+           "refused(loop.run_forever, loop)\n"
+           "local own = asyncio.new_event_loop()\n"
+           "refused(own.run_until_complete, own, main)\n"
+           "refused(own.run_forever, own)\n"
+           "asyncio.set_event_loop(own)\n"
+           "local ok, message = pcall(asyncio.sleep, 0)\n"
+           "assert(not ok and message:find 'the host drives the event loop', message)\n"
+           "asyncio.set_event_loop(nil)\n"
+           "assert(asyncio.get_event_loop() == loop)\n"
+           "asyncio.set_event_loop(own)\n"
+           "own:close()\n"
+           "ok, message = pcall(asyncio.sleep, 0)\n"
+           "assert(not ok and message:find 'the host drives the event loop', message)\n"
+           "assert(asyncio.get_event_loop() == loop)\n"
+           "loop:create_task(function()\n"
+           "  local ok, message = pcall(asyncio.run, main)\n"
+           "  assert(not ok and message:find 'while an event loop is running', message)\n"
+           "  assert(ran == 0)\n"
+           "  done = true\n"
+           "end)\n");
+  host_poll_until(t, L, loop, "done");
+  check_int(t, asyncio_close(L, loop), 0);
+  host_run(t, L, "assert(require 'asyncio'.run(function() return 5 end) == 5)");
+  lua_close(L);
+}
+
+static void poll_allows_runs(Check *t) {
+  lua_State *L = host_new_state();
+  asyncio_Loop *loop = host_open(t, L, NULL, ASYNCIO_SCRIPT);
+  host_run(t, L,
+           "asyncio = require 'asyncio'\n"
+           "host = asyncio.get_event_loop()\n"
+           "assert(asyncio.run(asyncio.sleep, 0.001, 'slept') == 'slept')\n"
+           "assert(asyncio.get_event_loop() == host and not host:is_closed())\n"
+           "do\n"
+           "  local runner <close> = asyncio.Runner()\n"
+           "  assert(runner:run(function() return 5 end) == 5)\n"
+           "end\n"
+           "assert(asyncio.get_event_loop() == host)\n"
+           "assert(not pcall(asyncio.run, error, 'failed'))\n"
+           "assert(asyncio.get_event_loop() == host)\n"
+           "assert(host:run_until_complete(asyncio.sleep, 0, 6) == 6)\n"
+           "host:create_task(function() done = true end)\n");
+  asyncio_Loop *strict = host_open(t, L, NULL, 0); /* a second one, which must not be held up */
+  host_run(t, L, "assert(not pcall(asyncio.run, asyncio.sleep, 0))");
+  check_int(t, asyncio_close(L, strict), 0);
+  host_run(t, L, "assert(asyncio.run(asyncio.sleep, 0, 7) == 7)");
+  host_poll_until(t, L, loop, "done");
+  lua_close(L);
+}
+
 static void poll_allows_toplevel(Check *t) {
   lua_State *L = host_new_state();
   asyncio_Loop *loop = host_open(t, L, NULL, ASYNCIO_SCRIPT);
@@ -355,6 +427,7 @@ CHECK_MAIN({"runs_tasks", poll_runs_tasks}, {"one_turn", poll_one_turn}, {"budge
            {"timeout", poll_timeout}, {"late", poll_late}, {"virtual_clock", poll_virtual_clock},
            {"sockets", poll_sockets}, {"from_inside", poll_from_inside}, {"errors", poll_errors},
            {"refuses_toplevel", poll_refuses_toplevel}, {"allows_toplevel", poll_allows_toplevel},
+           {"refuses_runs", poll_refuses_runs}, {"allows_runs", poll_allows_runs},
            {"two_loops", poll_two_loops}, {"close_in_flight", poll_close_in_flight},
            {"closed_by_script", poll_closed_by_script},
            {"opened_in_a_coroutine", poll_opened_in_a_coroutine}, {"preloaded", poll_preloaded})

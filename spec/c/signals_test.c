@@ -204,7 +204,7 @@ static void signal_sigint_on_many_threads(Check *t) {
   for (int sent = 1; sent <= SIGNALS; sent++) {
     int before = __sync_add_and_fetch(&interrupts, 0) + signal_count;
     kill(getpid(), SIGINT);
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 100; i++) {
       if (__sync_add_and_fetch(&interrupts, 0) + signal_count > before) break;
       uv_sleep(1);
     }
