@@ -809,7 +809,7 @@ function asyncio.get_event_loop() end
 function asyncio.new_event_loop(opts) end
 
 ---Make a loop the current one, which waits at top level run and `get_event_loop` returns.
----@param loop asyncio.Loop? nil: there is none
+---@param loop asyncio.Loop? nil: there is none, unless a host has opened one
 function asyncio.set_event_loop(loop) end
 
 ---Make a task of an awaitable, unless it is a Future or Task already.
