@@ -343,6 +343,32 @@ describe("Descriptors run out (ulimit -n 64)", function()
     assert.equal("true\nEMFILE\nEMFILE\nEMFILE\nEMFILE\nfine\ntrue\nfine\nfine\ntrue\n", result.out)
   end)
 
+  it("a server that waits for descriptors can be closed, and the loop, and the state", function()
+    if UNDER_VALGRIND then return pending("valgrind limits descriptors in its own way") end
+    for _, last in ipairs { "server:close() server:wait_closed()", "task:cancel() pcall(task.await, "
+      .. "task)", "return", "os.exit(0, true)" } do
+      local result <const> = helper.run_script(([[
+        local asyncio = require "asyncio"
+        asyncio.run(function()
+          local paused = asyncio.Event()
+          asyncio.get_running_loop():set_exception_handler(function() paused:set() end)
+          local server = asyncio.start_server(function(reader) reader:read() end, "127.0.0.1", 0)
+          local task = asyncio.create_task(server.serve_forever, server)
+          local client = asyncio.socket()
+          local held = {}
+          repeat
+            local ok, s = pcall(asyncio.socket)
+            held[#held + 1] = ok and s
+          until not ok
+          client:connect(server:sockets()[1]:getsockname())
+          paused:wait()
+          LAST
+        end)
+      ]]):gsub("LAST", last), { env = "ulimit -S -n 64;", seconds = 10 })
+      assert.same({ out = "", err = "", status = 0 }, result, last)
+    end
+  end)
+
   it("a server with more clients than descriptors serves them all", function()
     if UNDER_VALGRIND then return pending("valgrind limits descriptors in its own way") end
     local client <const> = helper.temporary_file [[

@@ -627,7 +627,8 @@ thread's state), or the name of a function in a library. What it is given and wh
 copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is
 reached in two ways stays one table. The thread's state has the standard libraries and this
 state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules
-stay for the next job that happens to run there.
+stay for the next job that happens to run there. C modules that jobs use must bear to be used on
+several threads.
 @function to_thread
 @tparam function|string fn the function, or its name, `"os.execute"`, `"socket.http.request"`
 (the module must be loaded here)

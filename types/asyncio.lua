@@ -1146,7 +1146,7 @@ function Task:traceback() end
 ---Write the task and its stack to stderr.
 function Task:print_stack() end
 
----Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its results. Tasks go on meanwhile. The function is a Lua function without upvalues (but for `_ENV`: globals are those of the thread's state), or the name of a function in a library. What it is given and what it returns is copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is reached in two ways stays one table. The thread's state has the standard libraries and this state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules stay for the next job that happens to run there.
+---Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its results. Tasks go on meanwhile. The function is a Lua function without upvalues (but for `_ENV`: globals are those of the thread's state), or the name of a function in a library. What it is given and what it returns is copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is reached in two ways stays one table. The thread's state has the standard libraries and this state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules stay for the next job that happens to run there. C modules that jobs use must bear to be used on several threads.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; a job that has not begun is dropped, one that has begun runs on and its results are dropped
 ---@param fn function|string the function, or its name, `"os.execute"`, `"socket.http.request"` (the module must be loaded here)
