@@ -345,14 +345,17 @@ describe("Descriptors run out (ulimit -n 64)", function()
 
   it("a server that waits for descriptors can be closed, and the loop, and the state", function()
     if UNDER_VALGRIND then return pending("valgrind limits descriptors in its own way") end
-    for _, last in ipairs { "server:close() server:wait_closed()", "task:cancel() pcall(task.await, "
-      .. "task)", "return", "os.exit(0, true)" } do
+    for _, last in ipairs {
+      "server:close() server:wait_closed()", "task:cancel() pcall(task.await, task)", "return",
+      "os.exit(0, true)",
+    } do
       local result <const> = helper.run_script(([[
         local asyncio = require "asyncio"
         asyncio.run(function()
           local paused = asyncio.Event()
           asyncio.get_running_loop():set_exception_handler(function() paused:set() end)
-          local server = asyncio.start_server(function(reader) reader:read() end, "127.0.0.1", 0)
+          local function handler(reader) reader:read() end
+          local server = asyncio.start_server(handler, "127.0.0.1", 0)
           local task = asyncio.create_task(server.serve_forever, server)
           local client = asyncio.socket()
           local held = {}
