@@ -158,7 +158,7 @@ for _, name in ipairs { "pcall", "xpcall" } do
       for _, err in ipairs { {}, "text", 5, false, asyncio.TimeoutError("x") } do
         assert.same({ false, err, n = 2 }, table.pack(protected(error, err, 0)))
       end
-      assert.same({ false, nil, n = 2 }, table.pack(protected(error)))
+      assert.same({ false, helper.NIL_RAISED, n = 2 }, table.pack(protected(error)))
     end))
 
     it("lets waits through", inside(function(loop)
@@ -242,7 +242,8 @@ describe("asyncio.xpcall", function()
     assert.matches("boom\nstack traceback:", text)
     assert.same({ false, "boom!" },
       { asyncio.xpcall(error, function(e) return e .. "!" end, "boom", 0) })
-    assert.same({ false }, { asyncio.xpcall(error, function() end, "boom", 0) })
+    assert.same({ false, helper.NIL_RAISED },
+      { asyncio.xpcall(error, function() end, "boom", 0) })
   end))
 
   it("never shows the handler a cancellation", inside(function()

@@ -15,6 +15,9 @@ end
 -- it.
 helper.SLOW = tonumber(os.getenv("SPEC_SLOW")) or 1
 
+-- What error(nil) raises: Lua 5.5 puts a text in the place of nil.
+helper.NIL_RAISED = _VERSION ~= "Lua 5.4" and "<no error object>" or nil
+
 -- Seconds on a clock that only goes forward, for what a process took.
 function helper.now()
   local file = io.open("/proc/uptime")

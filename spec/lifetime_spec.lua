@@ -306,12 +306,14 @@ local IN_FLIGHT <const> = [[
   local asyncio = require "asyncio"
   local N <const> = %d
   local log = { n = 0 }
+  local kept = {} -- else what is unread in a collected connection resets it
   local function fill()
     local loop = asyncio.get_running_loop()
     local lock, event, queue = asyncio.Lock(), asyncio.Event(), asyncio.Queue()
     local server = asyncio.start_server(function(reader, writer)
       writer:write(reader:readline() or "")
       reader:read(1)
+      kept[#kept + 1] = reader
     end, "127.0.0.1", 0)
     local _, port = server:sockets()[1]:getsockname()
     local plain = asyncio.socket("inet", "stream")

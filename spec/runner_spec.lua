@@ -54,7 +54,7 @@ describe("asyncio.run", function()
     end
     local ok, caught = pcall(asyncio.run, function() error(nil) end)
     assert.is_false(ok)
-    assert.is_nil(caught)
+    assert.equal(helper.NIL_RAISED, caught)
   end)
 
   it("takes coroutine objects, threads and objects with __await, but no futures of others",

@@ -45,9 +45,12 @@
 #define ASY_INLINE inline
 #endif
 
-/* 5.4.6 renamed it; a suspended thread is unwound without the chance to wait */
+/* 5.4.5 gave it `from`, 5.4.6 another name; a suspended thread is unwound without the chance to
+ * wait */
 #if LUA_VERSION_NUM > 504 || LUA_VERSION_RELEASE_NUM >= 50406
 #define asy_closethread(co, from) lua_closethread(co, from)
+#elif LUA_VERSION_RELEASE_NUM == 50405
+#define asy_closethread(co, from) lua_resetthread(co, from)
 #else
 #define asy_closethread(co, from) ((void)(from), lua_resetthread(co))
 #endif

@@ -273,7 +273,7 @@ static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
   if (S->running == loop) luaL_error(L, "this event loop is already running");
   if (S->running) luaL_error(L, "cannot run the event loop while another loop is running");
   asy_loop_check_block(L, S, loop, "running an event loop");
-  if (asy_wait_in_finalizer(L)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
+  if (asy_wait_in_finalizer(L, S)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   S->running = loop;
   asy_future_use_types(loop);
@@ -587,22 +587,15 @@ void asy_loop_close(lua_State *L, asy_Loop *loop) {
   loop_release(loop);
 }
 
-/* Is the running function called by the collector, and not by hand: getmetatable(loop).__gc(loop)?
- */
-static bool loop_is_finalized(lua_State *L) {
-  lua_Debug ar;
-  return lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) &&
-         strcmp(ar.namewhat, "metamethod") == 0;
-}
-
 static int loop_gc(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_type_test(L, S, 1, ASY_SLOT_LOOP_TYPE);
   if (!loop) return 0;
-  if (loop_is_finalized(L)) asy_future_forget_types(loop);
+  bool finalized = asy_wait_is_finalizer(L);
+  if (finalized) asy_future_forget_types(loop);
   if (loop->closed) return 0;
-  if (S->running == loop && !loop_is_finalized(L))
-    return 0; /* lua_close may come while it runs, nobody else */
+  if (S->running == loop && !(finalized && L == S->main))
+    return 0; /* lua_close may come while it runs, but not getmetatable(loop).__gc(loop) */
   loop_release(loop);
   return 0;
 }

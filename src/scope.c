@@ -108,10 +108,12 @@ static int scope_within(lua_State *L, asy_State *S, int nargs) {
 
 /* For finalizers: was a scope that is collected forgotten, or does it go with its loop or the
  * Lua state? While the loop runs it is the former, but for os.exit(n, true): Lua runs the last
- * finalizers on the main thread, with nothing below them. */
+ * finalizers on the main thread, with nothing below them (Lua 5.4.3 leaves there what was, but a
+ * task is being run then, on another thread). */
 static bool scope_may_report(lua_State *L, const asy_State *S, const asy_Loop *loop) {
   lua_Debug ar;
-  return S->running == loop && !S->closing && (L != S->main || lua_getstack(L, 1, &ar));
+  if (S->running != loop || S->closing) return false;
+  return L != S->main || (!S->waiter && lua_getstack(L, 1, &ar));
 }
 
 /* ---- timeout */

@@ -35,6 +35,10 @@ void asy_wait_init(asy_Wait *w, asy_Loop *loop, lua_State *co, int top) {
 
 /* ---- the base frame */
 
+/* Lua 5.4.3 keeps the status of a thread that is being closed, and marks the caller of a finalizer
+ * instead of the finalizer; the collector is stopped in one. */
+#define WAIT_IS_543 (LUA_VERSION_NUM == 504 && LUA_VERSION_RELEASE_NUM < 50404)
+
 /* The lowest level of a thread's stack; -1 if it is empty. Asking for a level takes time with its
  * number. */
 static int wait_lowest_level(lua_State *co) {
@@ -63,7 +67,7 @@ static bool wait_get_base(asy_Wait *w, lua_Debug *ar) {
     if (!lua_getstack(co, wait_lowest_level(co), ar)) return false;
     w->base = ar->i_ci;
   }
-  if (S->waiter != w && lua_status(co) != LUA_YIELD) {
+  if (S->waiter != w && (WAIT_IS_543 || lua_status(co) != LUA_YIELD)) {
     if (!lua_getstack(co, 0, ar)) return false;
     ar->i_ci =
         w->base; /* in a thread that is being closed this is the frame of a __close handler */
@@ -622,6 +626,14 @@ static bool wait_is_finalizer(const lua_Debug *ar) {
   return strcmp(ar->namewhat, "metamethod") == 0 && strcmp(ar->name, "__gc") == 0;
 }
 
+bool asy_wait_is_finalizer(lua_State *L) {
+  lua_Debug ar;
+  if (!WAIT_IS_543)
+    return lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && wait_is_finalizer(&ar);
+  if (!lua_getstack(L, 1, &ar)) return lua_gc(L, LUA_GCISRUNNING) == 0; /* no caller to be marked */
+  return lua_getinfo(L, "n", &ar) && wait_is_finalizer(&ar);
+}
+
 /* Push the description of what forbids a wait in thread co: the nearest function that cannot be
  * suspended. */
 static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
@@ -649,8 +661,20 @@ static void wait_push_culprit(lua_State *L, const asy_State *S, lua_State *co) {
   lua_pushliteral(L, "a message handler (xpcall)");
 }
 
-bool asy_wait_in_finalizer(lua_State *L) {
+/* Is the lowest frame of the main thread that of a finalizer? In 5.4.3 there is no caller to be
+ * marked: it is taken for one if it is a Lua function but no chunk, and the collector is stopped.
+ */
+static bool wait_is_finalizer_lowest(const asy_State *S) {
   lua_Debug ar;
+  if (!lua_getstack(S->main, wait_lowest_level(S->main), &ar)) return false;
+  lua_getinfo(S->main, "nS", &ar);
+  if (!WAIT_IS_543) return wait_is_finalizer(&ar);
+  return strcmp(ar.what, "Lua") == 0 && lua_gc(S->main, LUA_GCISRUNNING) == 0;
+}
+
+bool asy_wait_in_finalizer(lua_State *L, const asy_State *S) {
+  lua_Debug ar;
+  if (WAIT_IS_543 && L == S->main && wait_is_finalizer_lowest(S)) return true;
   for (int level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "n", &ar);
     if (wait_is_finalizer(&ar)) return true;
@@ -659,18 +683,15 @@ bool asy_wait_in_finalizer(lua_State *L) {
 }
 
 bool asy_wait_state_closes(asy_State *S) {
-  lua_Debug ar;
   if (S->closing || S->running) return S->closing;
-  if (!lua_getstack(S->main, wait_lowest_level(S->main), &ar)) return false;
-  lua_getinfo(S->main, "n", &ar);
-  return wait_is_finalizer(&ar);
+  return wait_is_finalizer_lowest(S);
 }
 
 int asy_wait_outside(lua_State *L, asy_State *S) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (S->forbidden) return luaL_error(L, "cannot wait %s", S->forbidden);
   if (!S->waiter) {
-    if (!S->running && !asy_wait_in_finalizer(L) && !asy_wait_state_closes(S))
+    if (!S->running && !asy_wait_in_finalizer(L, S) && !asy_wait_state_closes(S))
       return S->toplevel(L);
     if (!S->running) return luaL_error(L, "cannot wait inside a finalizer (__gc)");
     return luaL_error(

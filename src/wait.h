@@ -150,8 +150,12 @@ static inline asy_Wait *asy_wait_begin(lua_State *L, asy_State *S) {
  * here. [-all, +n, v] */
 ASY_FUNC int asy_wait_outside(lua_State *L, asy_State *S);
 
+/* Is the running C function called by the collector, as a finalizer, and not by hand? [-0, +0, -]
+ */
+ASY_FUNC bool asy_wait_is_finalizer(lua_State *L);
+
 /* Is a finalizer (__gc) being run on this thread? [-0, +0, -] */
-ASY_FUNC bool asy_wait_in_finalizer(lua_State *L);
+ASY_FUNC bool asy_wait_in_finalizer(lua_State *L, const asy_State *S);
 
 /* Is the Lua state being closed, as far as can be told: is the lowest frame of its main thread that
  * of a finalizer? Objects that are made then get no finalizer any more. [-0, +0, -] */

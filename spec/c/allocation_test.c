@@ -11,6 +11,7 @@
 
 #include "asyncio.h"
 #include "check.h"
+#include "host.h"
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
@@ -100,7 +101,7 @@ static void check_row(Check *t, lua_State *L, int shown) {
 static void test_operations(Check *t) {
   int shown = getenv("ALLOCATIONS") != NULL;
   uv_replace_allocator(__wrap_malloc, for_libuv_realloc, for_libuv_calloc, free);
-  lua_State *L = lua_newstate(for_lua, NULL);
+  lua_State *L = host_newstate(for_lua, NULL);
   lua_pushcfunction(L, load);
   lua_newtable(L);
   lua_pushvalue(L, -1);

@@ -14,6 +14,13 @@
 #include "asyncio.h"
 #include "check.h"
 
+/* Lua 5.5 wants a seed as well. */
+#if LUA_VERSION_NUM >= 505
+#define host_newstate(alloc, data) lua_newstate((alloc), (data), luaL_makeseed(NULL))
+#else
+#define host_newstate(alloc, data) lua_newstate((alloc), (data))
+#endif
+
 /* Nothing of the library may panic: the process ends with a message that names the test's file. */
 static inline int host_on_panic(lua_State *L) {
   const char *text = lua_tostring(L, -1);

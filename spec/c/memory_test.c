@@ -29,7 +29,7 @@ static void *limit_alloc(void *ud, void *ptr, size_t old_size, size_t new_size) 
 
 static lua_State *limit_new_state(Limit *limit) {
   *limit = (Limit){0, (size_t)1 << 30, -1};
-  lua_State *L = lua_newstate(limit_alloc, limit);
+  lua_State *L = host_newstate(limit_alloc, limit);
   lua_atpanic(L, host_on_panic);
   luaL_openlibs(L);
   return L;
