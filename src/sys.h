@@ -326,45 +326,47 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
   (void)uid;
   (void)gid;
   return UV_ENOSYS;
-  /* A socket cannot be duplicated within a process so that closing one leaves the other; nor told
-   * apart from the next one of its number. */
-  typedef struct asy_SysId {
-    char none;
-  } asy_SysId;
+}
 
-  static inline int asy_sys_identify(uv_os_sock_t fd, asy_SysId * id) {
-    (void)fd;
-    id->none = 0;
-    return 0;
-  }
+/* A socket cannot be duplicated within a process so that closing one leaves the other; nor told
+ * apart from the next one of its number. */
+typedef struct asy_SysId {
+  char none;
+} asy_SysId;
 
-  static inline bool asy_sys_is_same(uv_os_sock_t fd, const asy_SysId *id) {
-    (void)fd;
-    (void)id;
-    return true;
-  }
+static inline int asy_sys_identify(uv_os_sock_t fd, asy_SysId *id) {
+  (void)fd;
+  id->none = 0;
+  return 0;
+}
 
-  static inline int asy_sys_watch_init(uv_loop_t * uv, uv_poll_t * poll, uv_os_sock_t fd,
-                                       uv_os_sock_t * own) {
-    *own = fd;
-    return uv_poll_init_socket(uv, poll, fd);
-  }
+static inline bool asy_sys_is_same(uv_os_sock_t fd, const asy_SysId *id) {
+  (void)fd;
+  (void)id;
+  return true;
+}
 
-  static inline int asy_sys_watch_start(uv_poll_t * poll, uv_os_sock_t fd, uv_os_sock_t own,
-                                        int events, uv_poll_cb on_poll) {
-    (void)fd;
-    (void)own;
-    return events ? uv_poll_start(poll, events, on_poll) : uv_poll_stop(poll);
-  }
+static inline int asy_sys_watch_init(uv_loop_t *uv, uv_poll_t *poll, uv_os_sock_t fd,
+                                     uv_os_sock_t *own) {
+  *own = fd;
+  return uv_poll_init_socket(uv, poll, fd);
+}
 
-  static inline int asy_sys_watch_events(uv_os_sock_t own, int status, int events) {
-    (void)own;
-    return status < 0 ? UV_READABLE | UV_WRITABLE : events;
-  }
+static inline int asy_sys_watch_start(uv_poll_t *poll, uv_os_sock_t fd, uv_os_sock_t own,
+                                      int events, uv_poll_cb on_poll) {
+  (void)fd;
+  (void)own;
+  return events ? uv_poll_start(poll, events, on_poll) : uv_poll_stop(poll);
+}
 
-  static inline void asy_sys_watch_done(uv_os_sock_t own) {
-    (void)own;
-  }
+static inline int asy_sys_watch_events(uv_os_sock_t own, int status, int events) {
+  (void)own;
+  return status < 0 ? UV_READABLE | UV_WRITABLE : events;
+}
+
+static inline void asy_sys_watch_done(uv_os_sock_t own) {
+  (void)own;
+}
 #endif
 
 static inline socklen_t asy_sys_length(const struct sockaddr *addr) {
