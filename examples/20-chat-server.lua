@@ -25,11 +25,15 @@ local function tell_all(text)
   end
 end
 
-local function write_to(writer, inbox)
+local function write_all(writer, inbox)
   for text in inbox:iter() do
     writer:write(text .. "\n")
     writer:drain() -- waits while he reads too slowly
   end
+end
+
+local function write_to(writer, inbox)
+  asyncio.pcall(write_all, writer, inbox) -- he may have hung up: his reader sees it, too
   writer:close()
 end
 
