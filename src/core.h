@@ -126,7 +126,10 @@ typedef enum asy_Slot {
   ASY_SLOT_DATAGRAM,
   ASY_SLOT_SERVER,
   ASY_SLOT_RUNNER,
-  ASY_SLOT_COUNT = ASY_SLOT_RUNNER
+  ASY_SLOT_REQUEST, /* internal: a request to the file system; request.c */
+  ASY_SLOT_FILE,
+  ASY_SLOT_WATCHER,
+  ASY_SLOT_COUNT = ASY_SLOT_WATCHER
 } asy_Slot;
 
 /* One per Lua state. Who sets a field stands at the end of its comment. */
@@ -261,6 +264,7 @@ struct asy_Loop {
   bool by_host;          /* a host's turn: nobody is there to raise a KeyboardInterrupt; loop.c */
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
   bool allows_threads;   /* made by a script, or the host allows it; loop.c */
+  bool allows_files;     /* the same for files */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */
   bool shutting_down;    /* a Runner cancels what is left; runner.c */

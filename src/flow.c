@@ -43,6 +43,7 @@ static void flow_forget_all(asy_List *list) {
 static void flow_finish(asy_Stream *s);
 static void flow_read_stop(asy_Stream *s);
 static void flow_drop_output(asy_Stream *s, asy_Link *from, int status);
+static void flow_forget_hold(asy_Stream *s);
 
 static void flow_free(asy_Stream *s) {
   asy_input_take(&s->input, s->input.buffer.count);
@@ -206,6 +207,7 @@ static void flow_finish(asy_Stream *s) {
     for (asy_Link *link; (link = asy_list_take(&s->uv.listener.accepted));)
       asy_flow_release(ASY_CONTAINER(link, asy_Stream, member));
   }
+  flow_forget_hold(s);
   asy_list_remove(&s->member);
   if (s->group && asy_list_is_empty(&s->group->members)) s->group->on_empty(s->group);
   s->group = NULL;
@@ -443,6 +445,7 @@ static void flow_output_empty(asy_Stream *s) {
       err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
     if (err && err != UV_ENOTCONN) s->write_error = err;
   }
+  flow_wake_all(&s->settling, 0); /* a sendfile waits until it is empty */
   if (s->closing) flow_finish(s);
 }
 
@@ -550,7 +553,7 @@ static int flow_try_write(asy_Stream *s, const char *data, size_t n) {
 }
 
 int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
-  bool idle = asy_list_is_empty(&s->output);
+  bool idle = asy_list_is_empty(&s->output) && !s->hold;
   int sent = 0;
   if (out) *out = NULL;
   if (s->write_error) return s->write_error;
@@ -591,8 +594,29 @@ int asy_flow_end(asy_Stream *s) {
   if (s->write_error) return s->write_error;
   if (s->no_more) return 0;
   s->no_more = true;
-  if (asy_list_is_empty(&s->output)) flow_output_empty(s);
+  if (asy_list_is_empty(&s->output) && !s->hold) flow_output_empty(s);
   return s->write_error;
+}
+
+void asy_flow_hold(asy_Stream *s, asy_FlowHold *hold) {
+  s->hold = hold;
+  hold->s = s;
+}
+
+/* The stream is closed, or somebody has ended it. */
+static void flow_forget_hold(asy_Stream *s) {
+  if (s->hold) s->hold->s = NULL;
+  s->hold = NULL;
+}
+
+void asy_flow_unhold(asy_FlowHold *hold) {
+  asy_Stream *s = hold->s;
+  if (!s) return;
+  flow_forget_hold(s);
+  if (asy_list_is_empty(&s->output))
+    flow_output_empty(s);
+  else
+    flow_submit(s);
 }
 
 /* ---- the Lua object */

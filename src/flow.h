@@ -79,6 +79,12 @@ typedef struct asy_Listener {
   bool polling;
 } asy_Listener;
 
+/* Held while another thread writes to the socket of a stream (sendfile): what others write
+ * meanwhile is queued. */
+typedef struct asy_FlowHold {
+  asy_Stream *s; /* NULL when nothing is held, also if the stream was closed meanwhile */
+} asy_FlowHold;
+
 struct asy_Stream {
   asy_Resource res;
   const asy_Carrier *carrier; /* NULL: libuv; the same question as kind == ASY_FLOW_CARRIED */
@@ -93,6 +99,7 @@ struct asy_Stream {
   size_t need;      /* bytes that the first of `readers` waits for */
   size_t queued;    /* bytes in `output` */
   asy_Marks marks;
+  asy_FlowHold *hold; /* or NULL */
   asy_Address peer;
   uv_os_sock_t fd; /* valid until the state is CLOSED */
   int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
@@ -224,6 +231,10 @@ ASY_FUNC void asy_flow_drop(asy_Chunk *chunk);
 
 /* Hold writers back between these marks from now on. */
 ASY_FUNC void asy_flow_set_marks(asy_Stream *s, asy_Marks marks);
+
+/* Hold the output, which must be empty; let it go. */
+ASY_FUNC void asy_flow_hold(asy_Stream *s, asy_FlowHold *hold);
+ASY_FUNC void asy_flow_unhold(asy_FlowHold *hold);
 
 /* No more will be written: tell the peer when the output is empty. 0 or a libuv code. */
 ASY_FUNC int asy_flow_end(asy_Stream *s);

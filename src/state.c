@@ -7,6 +7,8 @@
 #include "context.h"
 #include "error.h"
 #include "fd.h"
+#include "file.h"
+#include "fs.h"
 #include "gather.h"
 #include "handle.h"
 #include "locks.h"
@@ -14,15 +16,18 @@
 #include "parts.h"
 #include "queue.h"
 #include "redeliver.h"
+#include "request.h"
 #include "resource.h"
 #include "runner.h"
 #include "scope.h"
 #include "script.h"
+#include "sendfile.h"
 #include "server.h"
 #include "signals.h"
 #include "stream.h"
 #include "thread.h"
 #include "udp.h"
+#include "watch.h"
 #include "wrap.h"
 
 /* Lua's own pcall keeps `true` below the function, xpcall the function, the handler and `true`. */
@@ -59,6 +64,11 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_udp_open(L, S);
   asy_stream_open(L, S);
   asy_server_open(L, S);
+  asy_request_open(L, S);
+  asy_file_open(L, S);
+  asy_fs_open(L, S);
+  asy_watch_open(L, S);
+  asy_sendfile_open(L, S);
   asy_disposition_open(L, S);
   asy_signals_open(L, S);
   asy_thread_open(L, S);

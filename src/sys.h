@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets,
- * accepting, datagrams, options, shutdown.
+ * accepting, datagrams, options, shutdown; positions in files, and sending one.
  *
  * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code.
  * Sockets that come from here do not block and are not inherited by child processes. */
@@ -24,6 +24,7 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/epoll.h>
+#include <sys/sendfile.h>
 #endif
 
 #define ASY_SYS_NO_SOCKET (-1)
@@ -408,6 +409,54 @@ static inline int asy_sys_getopt(uv_os_sock_t fd, int level, int name, void *val
 /* The number of a network interface by its name; 0 if there is none. */
 static inline unsigned asy_sys_interface(const char *name) {
   return if_nametoindex(name);
+}
+
+/* ---- files */
+
+#ifndef _WIN32
+static inline int64_t asy_sys_seek(uv_file fd, int64_t offset, int whence) {
+  off_t at = lseek(fd, (off_t)offset, whence);
+  return at < 0 ? asy_sys_error() : (int64_t)at;
+}
+
+static inline void asy_sys_close_file(uv_file fd) {
+  close(fd);
+}
+
+/* A descriptor of our own for the same socket. */
+static inline int asy_sys_dup(uv_os_sock_t fd) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? asy_sys_error() : copy;
+}
+#else
+#include <io.h>
+#include <stdio.h>
+
+static inline int64_t asy_sys_seek(uv_file fd, int64_t offset, int whence) {
+  __int64 at = _lseeki64(fd, offset, whence);
+  return at < 0 ? UV_EINVAL : (int64_t)at;
+}
+
+static inline void asy_sys_close_file(uv_file fd) {
+  (void)fd;
+}
+
+static inline int asy_sys_dup(uv_os_sock_t fd) {
+  (void)fd;
+  return UV_ENOSYS;
+}
+#endif
+
+/* Send from a file's position on, which moves: how many bytes; 0 at its end. */
+static inline int64_t asy_sys_sendfile(uv_file socket, uv_file file, size_t n) {
+#ifdef __linux__
+  ssize_t sent = sendfile(socket, file, NULL, n);
+  if (sent >= 0) return sent;
+  return errno == EWOULDBLOCK ? UV_EAGAIN : asy_sys_error();
+#else
+  (void)socket, (void)file, (void)n;
+  return UV_ENOSYS;
+#endif
 }
 
 /* A cheap clock in nanoseconds that moves in ticks of 1 to 4 ms, where the system has one: for "has

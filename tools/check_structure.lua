@@ -25,8 +25,10 @@ local LAYERS <const> = {
     rooms = { "resource", "disposition", "arena", "addr", "sockopt", "datagram", "udp", "flow",
       "copy" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
+  { name = "files", ordered = true,
+    rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
-    rooms = { "stream", "server", "fd", "process", "signals", "file", "thread", "remote" } },
+    rooms = { "stream", "server", "fd", "process", "signals", "thread", "remote" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }

@@ -6,6 +6,9 @@
 ---@class asyncio
 local asyncio = {}
 
+---@class asyncio.fs
+asyncio.fs = {}
+
 ---@class asyncio.testing
 asyncio.testing = {}
 
@@ -23,6 +26,9 @@ local Coroutine = {}
 
 ---@class asyncio.DatagramSocket
 local DatagramSocket = {}
+
+---@class asyncio.File
+local File = {}
 
 ---@class asyncio.Future
 local Future = {}
@@ -74,6 +80,9 @@ local Server = {}
 
 ---@class asyncio.Task: asyncio.Future
 local Task = {}
+
+---@class asyncio.Watcher
+local Watcher = {}
 
 ---Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is answered at once.
 ---
@@ -260,6 +269,202 @@ function asyncio.wait_readable(fd) end
 ---Waits: yes. When cancelled: raises CancelledError
 ---@param fd any number of a descriptor, a file of Lua's `io`, or an object with a method `fileno`, `pollfd` or `getfd`
 function asyncio.wait_writable(fd) end
+
+---Open a file, as `io.open` does, on libuv's thread pool: the loop goes on meanwhile, whatever the disk is doing. Unlike `io.open` it raises. A file that is not closed is written out and closed when it is collected, or when its loop closes; call `close` to hear of errors.
+---
+---Waits: yes. When cancelled: raises CancelledError; the file is closed again if it was opened, and may have been made or emptied
+---@param path string name of the file
+---@param mode? string `"r"` read, `"w"` write and empty it first, `"a"` append; with `"+"` behind it read and write; a `"b"` at the end changes nothing
+---@return asyncio.File #
+function asyncio.open(path, mode) end
+
+---Write values to the file. They lie in a buffer until it is full (see `setvbuf`), or until `flush`, `seek`, `close` or reading sends it on; then the method waits. Tasks that use a file at the same time take turns, in the order in which they came: the values of one call are not mixed with others.
+---
+---Waits: yes, when the buffer is full. When cancelled: raises CancelledError; an unknown part of the data, from its beginning, was or will be written, the rest never
+---@param ... any strings or numbers
+---@return asyncio.File # the file, so that calls can be chained
+function File:write(...) end
+
+---Give everything that was written to the system.
+---
+---Waits: yes, if the buffer is not empty. When cancelled: raises CancelledError; what was not written stays in the buffer
+---@return asyncio.File # the file
+function File:flush() end
+
+---Flush, and have the system put the data on the device (fsync): then it survives a power failure.
+---
+---Waits: yes. When cancelled: raises CancelledError; the system may be doing it nevertheless
+---@return asyncio.File # the file
+function File:sync() end
+
+---Flush, and make the file so long: what is behind is lost, what is missing are zero bytes. The position stays where it is.
+---
+---Waits: yes. When cancelled: raises CancelledError; the system may be doing it nevertheless
+---@param size? integer bytes
+---@return asyncio.File # the file
+function File:truncate(size) end
+
+---Flush, and set the position at which the file is read or written next.
+---
+---Waits: yes. When cancelled: raises CancelledError; the position may have changed
+---@param whence? string `"set"` from the beginning, `"cur"` from the present position, `"end"` from the end of the file
+---@param offset? integer bytes
+---@return integer # the new position, bytes from the beginning
+function File:seek(whence, offset) end
+
+---Say how writing is buffered. What the buffer holds already stays there until the next write or flush. Reading is always buffered.
+---@param mode string `"no"`: each write goes out before it returns; `"full"`: when the buffer is full, or `flush` is called; `"line"`: when a newline was written, too
+---@param size? integer bytes of the buffer, 1 to 1 GiB; also how much is read ahead
+---@return boolean # true
+function File:setvbuf(mode, size) end
+
+---Write what the buffer holds, and close the file. Tasks that use it are woken at once, with an OSError whose code is "ECANCELED"; the descriptor is closed when the thread that may be using it is done. Closing a closed file does nothing.
+---
+---Waits: yes. When cancelled: raises CancelledError; the file is closed nevertheless
+---@return boolean # true
+function File:close() end
+
+---Whether the file was closed, by `close`, by the end of its loop, or is being closed.
+---@return boolean #
+function File:is_closed() end
+
+---The number of the file's descriptor. Its position is that of the buffers: flush before somebody else writes to it, such as a child process.
+---@return integer # -1 if the file is closed
+function File:fileno() end
+
+---Read from the file, in Lua's formats. What was written before is written out first. Tasks that read one file at the same time take turns.
+---
+---Waits: yes, when the buffer does not hold enough. When cancelled: raises CancelledError; no byte is lost
+---@param ... integer|string formats: a number of bytes, exactly, unless the file ends before; 0 gives `""` unless the file has ended; `"l"` a line without its newline, `"L"` with it, `"a"` all until the end, `"n"` a numeral. A `*` before a letter is skipped
+---@return string|number|nil # a value for each format; nil where there was none, and nothing for those behind it
+function File:read(...) end
+
+---Iterate over the file: each step reads with the formats, until the first of them gives nil. The iterator waits. The file stays open.
+---@param ... integer|string formats, as for `read`: a number of bytes, or a letter
+---@return any # an iterator; a step raises, and is cancelled, as `read`
+function File:lines(...) end
+
+---Look at a file.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param path string its name; a symbolic link is followed
+---@return table # type ("file", "directory", "link", "fifo", "socket", "char", "block"), size (bytes), mode (permission bits), atime, mtime, ctime, birthtime (seconds, float), uid, gid, nlink, dev, rdev, ino, blksize, blocks
+function asyncio.fs.stat(path) end
+
+---Look at a file; of a symbolic link, at the link itself.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param path string its name
+---@return table # as `fs.stat`
+function asyncio.fs.lstat(path) end
+
+---Whether there is a file, and whether this process may use it.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param path string its name
+---@param mode? string any of `"r"` read, `"w"` write, `"x"` execute; `""`: that it is there
+---@return boolean #
+---@return string|nil # the code of the reason if it is false, such as "ENOENT"
+function asyncio.fs.access(path, mode) end
+
+---Make a directory.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been made, or only some of those that lead to it
+---@param path string its name
+---@param opts? table parents (boolean: make the directories that lead to it, too), exist_ok (boolean: it is no error if there is a directory of that name), mode (permission bits: an integer, or a string of octal digits, "777"; the process's umask takes from them)
+function asyncio.fs.mkdir(path, opts) end
+
+---Give a file another name; a file that has that name already is replaced.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+---@param new string the new one
+function asyncio.fs.rename(path, new) end
+
+---Remove a file.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+function asyncio.fs.unlink(path) end
+
+---Remove an empty directory.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+function asyncio.fs.rmdir(path) end
+
+---Copy a file, with its permission bits; a file that has the new name already is replaced.
+---
+---Waits: yes. When cancelled: raises CancelledError; the copy is made nevertheless if it has begun
+---@param path string its name
+---@param new string the copy's name
+---@param opts? table exclusive (boolean: an error if there is a file of the new name)
+function asyncio.fs.copyfile(path, new, opts) end
+
+---Give a file one more name.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+---@param new string the other one
+function asyncio.fs.link(path, new) end
+
+---Make a symbolic link.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param target string the path that it leads to; it need not exist
+---@param path string the name of the link
+function asyncio.fs.symlink(target, path) end
+
+---Where a symbolic link leads to.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param path string the name of the link
+---@return string #
+function asyncio.fs.readlink(path) end
+
+---The absolute path of a file that exists, without links, `.` and `..` in it.
+---
+---Waits: yes. When cancelled: raises CancelledError
+---@param path string its name
+---@return string #
+function asyncio.fs.realpath(path) end
+
+---Set the permission bits of a file.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+---@param mode integer|string the number of the permission bits, or its octal digits, `"644"`
+function asyncio.fs.chmod(path, mode) end
+
+---Set the times of a file.
+---
+---Waits: yes. When cancelled: raises CancelledError; it may have been done
+---@param path string its name
+---@param atime? number when it was last read: seconds since 1970; nil is now
+---@param mtime? number when it was last written: seconds since 1970; nil is now
+function asyncio.fs.utime(path, atime, mtime) end
+
+---Make a directory with a new name, which nobody else may look into.
+---
+---Waits: yes. When cancelled: raises CancelledError; it is removed again if it was made
+---@param prefix? string the beginning of its path, `"/tmp/job-"`; nil: in the system's directory for temporary files
+---@return string # its path
+function asyncio.fs.mkdtemp(prefix) end
+
+---Make a file with a new name, which nobody else may read, and open it in mode "w+".
+---
+---Waits: yes. When cancelled: raises CancelledError; it is removed again if it was made
+---@param prefix? string the beginning of its path, `"/tmp/job-"`; nil: in the system's directory for temporary files
+---@return asyncio.File #
+---@return string # its path
+function asyncio.fs.mkstemp(prefix) end
+
+---Iterate over the names in a directory, but for `.` and `..`, in no promised order. They are all read before the first one is given.
+---
+---Waits: yes; the iterator does not. When cancelled: raises CancelledError
+---@param path string the name of the directory
+---@return any # an iterator that gives the name and the type, as in `fs.stat`, of each; "unknown" where the file system does not tell
+function asyncio.fs.scandir(path) end
 
 ---Complete the future with results.
 ---@param ... any the results; `await` and `result` return all of them
@@ -912,6 +1117,26 @@ function asyncio.Semaphore(value) end
 ---@return asyncio.BoundedSemaphore # a semaphore with all its permits free
 function asyncio.BoundedSemaphore(value) end
 
+---Send a file, or a part of it, on a Stream, in bounded memory. On a socket the kernel does it (sendfile(2), Linux), else the file is read and written in pieces. Wait for it before anybody else uses the file; what others write to the stream meanwhile goes out between two pieces.
+---
+---Waits: yes. When cancelled: raises CancelledError; an unknown part, from its beginning, has been sent
+---@param file asyncio.File a file that was opened for reading; its position is behind what was sent afterwards
+---@param stream asyncio.Stream a Stream that is connected
+---@param offset? integer where in the file to begin (bytes)
+---@param count? integer how many bytes; nil: all until the end of the file
+---@return integer # how many bytes were sent
+function asyncio.sendfile(file, stream, offset, count) end
+
+---The same as `asyncio.sendfile(file, stream, offset, count)`, with asyncio's order of arguments.
+---
+---Waits: yes. When cancelled: raises CancelledError; an unknown part, from its beginning, has been sent
+---@param stream asyncio.Stream a Stream that is connected
+---@param file asyncio.File a file that was opened for reading
+---@param offset? integer where in the file to begin (bytes)
+---@param count? integer how many bytes; nil: all until the end of the file
+---@return integer # how many bytes were sent
+function Loop:sendfile(stream, file, offset, count) end
+
 ---Begin to accept connections. If the server does already, nothing happens.
 function Server:start_serving() end
 
@@ -1228,6 +1453,15 @@ function DatagramSocket:sendto(data, host, port) end
 ---@param address table|string `{host, port}`, or the path of a unix socket
 ---@return integer # how many bytes were sent: all of them
 function Loop:sock_sendto(sock, data, address) end
+
+---Stop watching. Loops over the watcher end.
+function Watcher:close() end
+
+---Watch a file, or the files of a directory (not of those in it), for changes: by inotify on Linux. The watcher is an iterator that waits: each step gives an event, its kind and the name of the file, without the directory. It belongs to the current loop. Leaving the loop closes it, and so does the end of a scope: `local watcher <close> = asyncio.fs.watch(path)`.
+---@param path string name of the file or directory
+---@param opts? table limit (integer: events that are kept until they are taken, 1024)
+---@return asyncio.Watcher # gives `"change"` and a name when contents or properties have changed; `"rename"` and a name when a file was made, removed or renamed; `"overflow"`, nil and a number when so many events were lost because the limit was reached: look for yourself then. Equal events that follow each other are one. What the kernel loses, libuv does not tell. A step ends the loop when the watcher was closed, and raises an OSError if watching fails
+function asyncio.fs.watch(path, opts) end
 
 ---Make a generator: like coroutine.wrap, but waits inside the function pass through to the task. For use in a `for`.
 ---@param fn function its coroutine.yield(...) hands values out

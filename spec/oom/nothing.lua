@@ -19,4 +19,5 @@ return {
   ["Stream:fileno"] = LOOKS, ["DatagramSocket:fileno"] = LOOKS,
   ["DatagramSocket:close"] = "gives back",
   ["Server:is_serving"] = LOOKS, ["Server:get_loop"] = LOOKS,
+  ["File:is_closed"] = LOOKS, ["File:fileno"] = LOOKS,
 }

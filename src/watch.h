@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* watch.h - asyncio.fs.watch: what happens to a file or in a directory. */
+#ifndef ASY_WATCH_H
+#define ASY_WATCH_H
+
+#include "request.h"
+
+/* Put `watch` into the table `fs` of the module table on top. [-0, +0, m] */
+ASY_FUNC void asy_watch_open(lua_State *L, asy_State *S);
+
+#endif
