@@ -88,6 +88,20 @@ int asy_sockaddr_unix(const char *path, size_t n, asy_Sockaddr *out) {
   return 0;
 }
 
+int asy_sockaddr_check_unix(lua_State *L, int arg, asy_Sockaddr *out) {
+  size_t n;
+  luaL_checktype(L, arg, LUA_TSTRING);
+  const char *path = lua_tolstring(L, arg, &n);
+  luaL_argcheck(L, n < 2 || !memchr(path + 1, 0, n - 1), arg, "path contains a zero byte");
+  return asy_sockaddr_unix(path, n, out);
+}
+
+int asy_sockaddr_raise_unix(lua_State *L, asy_State *S, int err, const char *op, int arg) {
+  const char *path = lua_tostring(L, arg);
+  if (*path == '\0' && lua_rawlen(L, arg) > 0) path = lua_pushfstring(L, "@%s", path + 1);
+  return asy_error_raise_os(L, S, err, op, path);
+}
+
 /* The path within it, and how long it is; 0 for a socket without a name. */
 static size_t addr_unix_path(const asy_Sockaddr *address, const char **path) {
   const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->sa;

@@ -43,6 +43,13 @@ static inline struct sockaddr *asy_sockaddr(asy_Sockaddr *address) {
  * 0, UV_ENAMETOOLONG, or UV_EINVAL for a path with a zero byte in it. */
 ASY_FUNC int asy_sockaddr_unix(const char *path, size_t n, asy_Sockaddr *out);
 
+/* The path, or abstract name, of a unix socket at arg: argument error if there is none; what
+ * asy_sockaddr_unix says of it. [-0, +0, v] */
+ASY_FUNC int asy_sockaddr_check_unix(lua_State *L, int arg, asy_Sockaddr *out);
+
+/* Raise an OSError that names the path at arg. [-0, +0, v] */
+ASY_FUNC int asy_sockaddr_raise_unix(lua_State *L, asy_State *S, int err, const char *op, int arg);
+
 /* For messages: "127.0.0.1:80", "/run/x.sock", "@abstract"; NULL if there is none. Returns text. */
 ASY_FUNC const char *asy_sockaddr_format(const asy_Sockaddr *address, char text[ASY_SOCKADDR_TEXT]);
 

@@ -93,6 +93,17 @@ int asy_datagram_push_open(lua_State *L, asy_Loop *loop, int family, uv_os_sock_
   return 0;
 }
 
+bool asy_datagram_owns(asy_Loop *loop, uv_os_sock_t fd) {
+  for (asy_Link *link = asy_list_first(&loop->resources); link;
+       link = asy_list_next(&loop->resources, link)) {
+    asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
+    if (closer->close == datagram_on_loop_close &&
+        ASY_CONTAINER(closer, asy_Datagram, res.closer)->fd == fd)
+      return true;
+  }
+  return false;
+}
+
 asy_Datagram *asy_datagram_check(lua_State *L, asy_State *S, int arg) {
   asy_Datagram *d = ((datagram_Box *)asy_type_check(L, S, arg, ASY_SLOT_DATAGRAM))->d;
   if (!d) luaL_error(L, "the socket was finalized");

@@ -39,6 +39,9 @@ ASY_FUNC int asy_datagram_push(lua_State *L, asy_Loop *loop, int family);
  * raised. [-0, +(0|1), v] */
 ASY_FUNC int asy_datagram_push_open(lua_State *L, asy_Loop *loop, int family, uv_os_sock_t fd);
 
+/* Does a datagram socket of this loop own the descriptor? */
+ASY_FUNC bool asy_datagram_owns(asy_Loop *loop, uv_os_sock_t fd);
+
 /* The record of the DatagramSocket at arg, or an argument error. [-0, +0, v] */
 ASY_FUNC asy_Datagram *asy_datagram_check(lua_State *L, asy_State *S, int arg);
 

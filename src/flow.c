@@ -145,8 +145,9 @@ static int flow_begin(asy_Stream *s, asy_Stream **out) {
   return 0;
 }
 
-int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer, asy_Stream **out) {
-  asy_Stream *s = asy_flow_new(loop, fd, asy_flow_kind_of(peer->sa_family));
+int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind, const struct sockaddr *peer,
+                   asy_Stream **out) {
+  asy_Stream *s = asy_flow_new(loop, fd, kind);
   if (!s) return UV_ENOMEM;
   asy_address_set(&s->peer, peer);
   return flow_begin(s, out);
@@ -155,6 +156,17 @@ int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer,
 int asy_flow_open_pipe(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind, asy_Stream **out) {
   asy_Stream *s = asy_flow_new(loop, fd, kind);
   return s ? flow_begin(s, out) : UV_ENOMEM;
+}
+
+bool asy_flow_owns(asy_Loop *loop, uv_os_sock_t fd) {
+  for (asy_Link *link = asy_list_first(&loop->resources); link;
+       link = asy_list_next(&loop->resources, link)) {
+    asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
+    if (closer->close == flow_on_loop_close &&
+        ASY_CONTAINER(closer, asy_Stream, res.closer)->fd == fd)
+      return true;
+  }
+  return false;
 }
 
 typedef struct flow_Connect {
@@ -189,6 +201,14 @@ int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
   s->state = ASY_FLOW_CONNECTING;
   s->res.loop->in_flight++;
   return 0;
+}
+
+int asy_flow_connect_unix(asy_Stream *s, asy_Sockaddr *addr) {
+  int err = asy_sys_connect(s->fd, asy_sockaddr(addr), addr->length);
+  if (err) return err;
+  err = flow_open_handle(s);
+  if (!err) s->state = ASY_FLOW_OPEN;
+  return err;
 }
 
 /* Everything is out, or will never be: give back what libuv and the kernel hold, and tell whoever
@@ -260,7 +280,8 @@ int asy_flow_accept(asy_Stream *s, asy_Stream **out) {
   struct sockaddr_storage peer;
   uv_os_sock_t fd;
   int err = asy_sys_accept(s->fd, &peer, &fd);
-  return err ? err : asy_flow_adopt(s->res.loop, fd, (struct sockaddr *)&peer, out);
+  if (err) return err;
+  return asy_flow_adopt(s->res.loop, fd, s->kind, (struct sockaddr *)&peer, out);
 }
 
 /* A server takes what there is, up to a number. */
@@ -313,7 +334,7 @@ static void flow_on_poll(uv_poll_t *poll, int status, int events) {
 
 int asy_flow_listen(asy_Stream *s, int backlog) {
   if (s->has_handle) return UV_EINVAL; /* a connect was tried */
-  int err = asy_sys_listen(s->fd, backlog);
+  int err = backlog < 0 ? 0 : asy_sys_listen(s->fd, backlog);
   if (err) return err;
   err = uv_poll_init_socket(asy_loop_uv(s->res.loop), &s->uv.listener.poll, s->fd);
   if (err) return err;
@@ -689,11 +710,23 @@ int asy_flow_gc(lua_State *L) {
   return 0;
 }
 
+const char *asy_flow_where(const asy_Stream *s, char text[ASY_SOCKADDR_TEXT]) {
+  asy_Sockaddr name;
+  const char *where = NULL;
+  if (s->kind != ASY_FLOW_UNIX) return asy_address_format(&s->peer, text);
+  if (s->state == ASY_FLOW_CLOSED) return NULL;
+  if (asy_sys_getpeername(s->fd, &name.sa, &name.length) == 0)
+    where = asy_sockaddr_format(&name, text);
+  if (!where && asy_sys_getsockname(s->fd, &name.sa, &name.length) == 0)
+    where = asy_sockaddr_format(&name, text);
+  return where;
+}
+
 /* "read 127.0.0.1:80: the stream was closed (ECANCELED)" instead of the system's words */
 static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, int code,
                              const char *op) {
-  char text[ASY_ADDRESS_TEXT];
-  const char *where = asy_address_format(&s->peer, text);
+  char text[ASY_SOCKADDR_TEXT];
+  const char *where = asy_flow_where(s, text);
   bool late = code == UV_EBADF;
   asy_error_push_os(L, S, code, op, where);
   lua_pushfstring(L, "%s%s%s: the stream %s closed (%s)", op, where ? " " : "", where ? where : "",
@@ -702,11 +735,11 @@ static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, in
 }
 
 int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op) {
-  char text[ASY_ADDRESS_TEXT];
+  char text[ASY_SOCKADDR_TEXT];
   if (code == UV_ECANCELED || (code == UV_EBADF && asy_flow_is_closed(s)))
     flow_push_closed(L, S, s, code, op);
   else
-    asy_error_push_os(L, S, code, op, asy_address_format(&s->peer, text));
+    asy_error_push_os(L, S, code, op, asy_flow_where(s, text));
   return lua_error(L);
 }
 

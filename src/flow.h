@@ -158,12 +158,19 @@ ASY_FUNC int asy_flow_open_pipe(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind ki
 /* A record for a stream that something else than libuv carries; it is OPEN. NULL: no memory. */
 ASY_FUNC asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier);
 
-/* The record of a socket that was accepted, connected already. 0, or a libuv code: it is gone. */
-ASY_FUNC int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, const struct sockaddr *peer,
-                            asy_Stream **out);
+/* The record of a socket that is connected already, to `peer`. 0, or a libuv code: it is gone. */
+ASY_FUNC int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind,
+                            const struct sockaddr *peer, asy_Stream **out);
+
+/* Does a stream of this loop own the descriptor? */
+ASY_FUNC bool asy_flow_owns(asy_Loop *loop, uv_os_sock_t fd);
 
 /* Begin to connect; wakes the first of `settling` with its status. 0 or a libuv code. */
 ASY_FUNC int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr);
+
+/* Connect a unix socket, which is done at once. 0; UV_EAGAIN: the server is busy, try it later; or
+ * another libuv code. */
+ASY_FUNC int asy_flow_connect_unix(asy_Stream *s, asy_Sockaddr *addr);
 
 /* Close, when what write() has queued is out; a sendall in progress, and what was written behind
  * it, is dropped. Whoever reads, accepts or sends is woken with UV_ECANCELED. */
@@ -181,7 +188,7 @@ static inline bool asy_flow_is_closed(const asy_Stream *s) {
 
 /* ---- listening */
 
-/* 0 or a libuv code. */
+/* 0 or a libuv code. A negative backlog: it listens already. */
 ASY_FUNC int asy_flow_listen(asy_Stream *s, int backlog);
 
 /* Ask libuv to tell when somebody connects. 0 or a libuv code. */
@@ -271,6 +278,10 @@ ASY_FUNC bool asy_flow_cancel_connect(lua_State *L, asy_Wait *w, int msg);
 
 /* __gc */
 ASY_FUNC int asy_flow_gc(lua_State *L);
+
+/* For messages: the peer's address; of a unix socket its path, or ours if that has none. NULL if
+ * there is nothing to tell. */
+ASY_FUNC const char *asy_flow_where(const asy_Stream *s, char text[ASY_SOCKADDR_TEXT]);
 
 /* Raise an OSError that names the peer. [-0, +0, v] */
 ASY_FUNC int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code,

@@ -12,35 +12,11 @@
 
 #include "error.h"
 #include "loop.h"
-#include "option.h"
 #include "socket.h"
 
-#define SERVER_BACKLOG 100
 #define SERVER_RETRY 1.0 /* seconds until accepting is tried again */
 
-enum {
-  SERVER_LOOP = 1, /* user values: the Loop */
-  SERVER_HANDLE,   /* the handler */
-  SERVER_SOCKETS,  /* list of Streams */
-  SERVER_UVS = SERVER_SOCKETS
-};
-
-typedef struct server_Server {
-  asy_Loop *loop;
-  asy_FlowSet group;   /* its clients */
-  asy_List waiters;    /* asy_Wait.link: wait_closed */
-  asy_List forever;    /* asy_Wait.link: serve_forever, one at the most */
-  asy_Ready entry;     /* queued while connections are to be handed out */
-  asy_Timer retry;     /* until accepting goes on */
-  asy_Stream *handing; /* the connection that is being handed out */
-  size_t limit;        /* of the clients' inputs */
-  asy_Marks marks;     /* of their outputs */
-  int backlog;
-  bool serving;
-  bool closed;
-} server_Server;
-
-static server_Server *server_check(lua_State *L, int arg) {
+static asy_Server *server_check(lua_State *L, int arg) {
   return asy_type_check(L, asy_state(L), arg, ASY_SLOT_SERVER);
 }
 
@@ -51,7 +27,7 @@ static void server_wake_all(asy_List *list) {
 
 /* The last client has gone. */
 static void server_on_empty(asy_FlowSet *group) {
-  server_Server *server = ASY_CONTAINER(group, server_Server, group);
+  asy_Server *server = ASY_CONTAINER(group, asy_Server, group);
   if (server->closed) server_wake_all(&server->waiters);
 }
 
@@ -97,11 +73,11 @@ static void server_task_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 }
 
 /* Start the task of the connection on top, which is popped. [1] = server */
-static void server_start_task(lua_State *L, server_Server *server, asy_Stream *s) {
+static void server_start_task(lua_State *L, asy_Server *server, asy_Stream *s) {
   int stream = lua_gettop(L);
   lua_pushvalue(L, stream);
   asy_resource_pin(L, server->loop, s);
-  lua_getiuservalue(L, 1, SERVER_HANDLE);
+  lua_getiuservalue(L, 1, ASY_SERVER_HANDLER);
   lua_pushvalue(L, stream);
   lua_pushvalue(L, stream);
   asy_Task *task = asy_task_new(L, server->loop, 2);
@@ -112,8 +88,8 @@ static void server_start_task(lua_State *L, server_Server *server, asy_Stream *s
 }
 
 /* Push the list of sockets; the index of the server is given. Returns how many there are. */
-static lua_Integer server_push_sockets(lua_State *L, int idx) {
-  lua_getiuservalue(L, idx, SERVER_SOCKETS);
+lua_Integer asy_server_push_sockets(lua_State *L, int idx) {
+  lua_getiuservalue(L, idx, ASY_SERVER_SOCKETS);
   return (lua_Integer)lua_rawlen(L, -1);
 }
 
@@ -124,20 +100,20 @@ static asy_Stream *server_socket_at(lua_State *L, lua_Integer i) {
   return s && s->state == ASY_FLOW_LISTENING ? s : NULL;
 }
 
-static void server_join(server_Server *server, asy_Stream *s) {
+static void server_join(asy_Server *server, asy_Stream *s) {
   s->limit = server->limit;
   s->marks = server->marks;
   s->group = &server->group;
   asy_list_append(&server->group.members, &s->member);
-  asy_socket_set(s, "nodelay", true);
+  if (s->kind != ASY_FLOW_UNIX) asy_socket_set(s, "nodelay", true);
   int err = asy_flow_read_start(s);
   if (err) s->read_error = err; /* the handler will see it */
 }
 
 /* [1] = server. Make tasks of the connections that were accepted. */
 static int server_hand_out(lua_State *L) {
-  server_Server *server = lua_touserdata(L, 1);
-  lua_Integer count = server_push_sockets(L, 1);
+  asy_Server *server = lua_touserdata(L, 1);
+  lua_Integer count = asy_server_push_sockets(L, 1);
   for (lua_Integer i = 1; i <= count; i++) {
     asy_Stream *listener;
     while ((listener = server_socket_at(L, i)) &&
@@ -154,7 +130,7 @@ static int server_hand_out(lua_State *L) {
 /* Listen to libuv, or stop that, on all sockets. [1] = server. The first libuv code, or 0. */
 static int server_watch(lua_State *L, bool on) {
   int err = 0;
-  lua_Integer count = server_push_sockets(L, 1);
+  lua_Integer count = asy_server_push_sockets(L, 1);
   for (lua_Integer i = 1; i <= count; i++) {
     asy_Stream *s = server_socket_at(L, i);
     if (!s) continue;
@@ -169,15 +145,15 @@ static int server_watch(lua_State *L, bool on) {
 
 static void server_retry_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
   (void)L;
-  server_Server *server = ASY_CONTAINER(timer, server_Server, retry);
+  asy_Server *server = ASY_CONTAINER(timer, asy_Server, retry);
   if (asy_list_is_empty(&server->entry.link)) asy_ready_append(loop, &server->entry);
 }
 
 /* [1] = server. Report that accepting failed, if it did, and pause. */
 static int server_check_trouble(lua_State *L) {
-  server_Server *server = lua_touserdata(L, 1);
+  asy_Server *server = lua_touserdata(L, 1);
   int err = 0;
-  lua_Integer count = server_push_sockets(L, 1);
+  lua_Integer count = asy_server_push_sockets(L, 1);
   for (lua_Integer i = 1; i <= count; i++) {
     asy_Stream *s = server_socket_at(L, i);
     if (!s) continue;
@@ -201,7 +177,7 @@ static int server_check_trouble(lua_State *L) {
 /* Is there still something that was accepted? The server is on top. */
 static bool server_has_more(lua_State *L) {
   bool more = false;
-  lua_Integer count = server_push_sockets(L, lua_gettop(L));
+  lua_Integer count = asy_server_push_sockets(L, lua_gettop(L));
   for (lua_Integer i = 1; i <= count && !more; i++) {
     asy_Stream *s = server_socket_at(L, i);
     more = s && !asy_list_is_empty(&s->uv.listener.accepted);
@@ -212,7 +188,7 @@ static bool server_has_more(lua_State *L) {
 
 /* The server's turn. */
 static void server_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
-  server_Server *server = ASY_CONTAINER(entry, server_Server, entry);
+  asy_Server *server = ASY_CONTAINER(entry, asy_Server, entry);
   asy_resource_push_pinned(L, loop, server);
   if (!lua_isnil(L, -1)) {
     lua_pushcfunction(L, server_hand_out);
@@ -233,21 +209,35 @@ static void server_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 
 /* libuv's callback has accepted something, or failed to. */
 static void server_on_arrival(asy_Stream *listener) {
-  server_Server *server = listener->uv.listener.owner;
+  asy_Server *server = listener->uv.listener.owner;
   if (asy_list_is_empty(&server->entry.link)) asy_ready_append(server->loop, &server->entry);
 }
 
 /* ---- serving */
 
-/* Stop listening; clients are left alone. [idx] = server. Allocates nothing. */
-static void server_stop(lua_State *L, int idx) {
-  server_Server *server = lua_touserdata(L, idx);
+/* The file of a unix server goes with it, unless another one has put its own there. It blocks, as
+ * briefly as a system call on a local name does. */
+static void server_remove_file(lua_State *L, int idx, const asy_Server *server) {
+  uv_fs_t req;
+  if (lua_getiuservalue(L, idx, ASY_SERVER_PATH) == LUA_TSTRING) {
+    const char *path = lua_tostring(L, -1);
+    int err = uv_fs_lstat(NULL, &req, path, NULL);
+    bool ours = !err && req.statbuf.st_dev == server->dev && req.statbuf.st_ino == server->ino;
+    uv_fs_req_cleanup(&req);
+    if (ours) uv_fs_unlink(NULL, &req, path, NULL);
+    if (ours) uv_fs_req_cleanup(&req);
+  }
+  lua_pop(L, 1);
+}
+
+void asy_server_stop(lua_State *L, int idx) {
+  asy_Server *server = lua_touserdata(L, idx);
   if (server->closed) return;
   server->closed = true;
   server->serving = false;
   asy_timer_stop(server->loop, &server->retry);
   asy_list_remove(&server->entry.link);
-  if (lua_getiuservalue(L, idx, SERVER_SOCKETS) == LUA_TTABLE) {
+  if (lua_getiuservalue(L, idx, ASY_SERVER_SOCKETS) == LUA_TTABLE) {
     for (lua_Integer i = (lua_Integer)lua_rawlen(L, -1); i >= 1; i--) {
       lua_rawgeti(L, -1, i);
       asy_Stream *s = asy_flow_at(L, -1);
@@ -256,14 +246,14 @@ static void server_stop(lua_State *L, int idx) {
     }
   }
   lua_pop(L, 1);
+  server_remove_file(L, idx, server);
   server_wake_all(&server->forever);
   if (asy_list_is_empty(&server->group.members)) server_wake_all(&server->waiters);
   if (!server->loop->closed) asy_resource_unpin(L, server->loop, server);
 }
 
-/* Listen and accept. [idx] = server. Raises an OSError, and stops, if that fails. */
-static void server_start(lua_State *L, int idx) {
-  server_Server *server = lua_touserdata(L, idx);
+void asy_server_start(lua_State *L, int idx) {
+  asy_Server *server = lua_touserdata(L, idx);
   asy_State *S = asy_state(L);
   if (server->closed) luaL_error(L, "the server is closed");
   asy_loop_check_open(L, server->loop);
@@ -271,22 +261,23 @@ static void server_start(lua_State *L, int idx) {
   lua_pushvalue(L, idx);
   asy_resource_pin(L, server->loop, server);
   server->serving = true;
-  lua_getiuservalue(L, idx, SERVER_SOCKETS);
+  lua_getiuservalue(L, idx, ASY_SERVER_SOCKETS);
   for (lua_Integer i = 1, n = (lua_Integer)lua_rawlen(L, -1); i <= n; i++) {
     lua_rawgeti(L, -1, i);
     asy_Stream *s = asy_flow_check(L, S, lua_gettop(L));
-    int err = s->state == ASY_FLOW_FRESH ? asy_flow_listen(s, server->backlog) : UV_EBADF;
+    int err = s->state == ASY_FLOW_LISTENING ? 0 : UV_EBADF; /* it was given, and listens already */
+    if (s->state == ASY_FLOW_FRESH) err = asy_flow_listen(s, server->backlog);
     if (!err) {
       s->uv.listener.owner = server;
       s->uv.listener.arrived = server_on_arrival;
       err = asy_flow_watch(s);
     }
     if (err) {
-      asy_Address address;
-      char text[ASY_ADDRESS_TEXT];
-      bool known = asy_socket_name(s, &address) == 0;
-      const char *where = known ? asy_address_format(&address, text) : NULL;
-      server_stop(L, idx);
+      asy_Sockaddr name;
+      char text[ASY_SOCKADDR_TEXT];
+      bool known = asy_socket_name(s, &name) == 0;
+      const char *where = known ? asy_sockaddr_format(&name, text) : NULL;
+      asy_server_stop(L, idx);
       asy_error_raise_os(L, S, err, "listen", where);
     }
     lua_pop(L, 1);
@@ -306,7 +297,7 @@ false}) assert(not server:is_serving()); server:start_serving(); assert(server:i
 */
 static int server_start_serving(lua_State *L) {
   server_check(L, 1);
-  server_start(L, 1);
+  asy_server_start(L, 1);
   return 0;
 }
 
@@ -323,20 +314,20 @@ assert(not server:is_serving())
 */
 static int server_close(lua_State *L) {
   server_check(L, 1);
-  server_stop(L, 1);
+  asy_server_stop(L, 1);
   return 0;
 }
 
 static int server_gc(lua_State *L) {
-  server_Server *server = asy_type_test(L, asy_state(L), 1, ASY_SLOT_SERVER);
+  asy_Server *server = asy_type_test(L, asy_state(L), 1, ASY_SLOT_SERVER);
   if (!server || !server->loop) return 0;
-  server_stop(L, 1);
+  asy_server_stop(L, 1);
   for (asy_Link *link; (link = asy_list_take(&server->group.members));)
     ASY_CONTAINER(link, asy_Stream, member)->group = NULL;
   return 0;
 }
 
-static asy_Wait *server_begin(lua_State *L, asy_State *S, server_Server *server) {
+static asy_Wait *server_begin(lua_State *L, asy_State *S, asy_Server *server) {
   asy_Wait *w = asy_wait_begin(L, S);
   if (w && w->loop != server->loop) luaL_error(L, "the server belongs to another event loop");
   return w;
@@ -347,7 +338,7 @@ static const asy_WaitKind server_forever_wait = {"connections, as a server", NUL
 static int server_k_forever(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
   if (asy_wait_failed(w)) {
-    server_stop(L, 1);
+    asy_server_stop(L, 1);
     return asy_wait_raise(L, w);
   }
   return asy_error_raise(L, w->loop->S, ASY_CANCELLED_ERROR, NULL);
@@ -369,13 +360,13 @@ assert(not pcall(asyncio.await, task) and not server:is_serving())
 */
 static int server_serve_forever(lua_State *L) {
   asy_State *S = asy_state(L);
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   asy_Wait *w = server_begin(L, S, server);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 1);
   if (!asy_list_is_empty(&server->forever))
     return luaL_error(L, "the server is already awaited in serve_forever");
-  server_start(L, 1);
+  asy_server_start(L, 1);
   asy_list_append(&server->forever, &w->link);
   return asy_wait_park(L, w, &server_forever_wait, server, server_k_forever);
 }
@@ -384,7 +375,7 @@ static const asy_WaitKind server_closed_wait = {"a server to be closed", NULL, f
 
 static int server_k_wait_closed(lua_State *L, asy_Wait *w);
 
-static int server_try_wait_closed(lua_State *L, asy_Wait *w, server_Server *server) {
+static int server_try_wait_closed(lua_State *L, asy_Wait *w, asy_Server *server) {
   if (server->closed && asy_list_is_empty(&server->group.members)) return 0;
   asy_list_append(&server->waiters, &w->link);
   return asy_wait_park(L, w, &server_closed_wait, server, server_k_wait_closed);
@@ -410,7 +401,7 @@ if not asyncio.pcall(asyncio.timeout, 5, server.wait_closed, server) then server
 */
 static int server_wait_closed(lua_State *L) {
   asy_State *S = asy_state(L);
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   asy_Wait *w = server_begin(L, S, server);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 1);
@@ -420,7 +411,7 @@ static int server_wait_closed(lua_State *L) {
 /* ---- clients, and what there is to know */
 
 static int server_each_client(lua_State *L, void (*end)(asy_Stream *s)) {
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   asy_Link *next;
   for (asy_Link *link = asy_list_first(&server->group.members); link; link = next) {
     next = asy_list_next(&server->group.members, link);
@@ -471,9 +462,9 @@ assert(#server:sockets() == 1)
 @see asyncio-eventloop.html#asyncio.Server.sockets
 */
 static int server_sockets(lua_State *L) {
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   lua_settop(L, 1);
-  lua_Integer count = server->closed ? 0 : server_push_sockets(L, 1);
+  lua_Integer count = server->closed ? 0 : asy_server_push_sockets(L, 1);
   lua_createtable(L, (int)count, 0);
   for (lua_Integer i = 1; i <= count; i++) {
     lua_rawgeti(L, 2, i);
@@ -493,7 +484,7 @@ assert(server:is_serving())
 @see asyncio-eventloop.html#asyncio.Server.is_serving
 */
 static int server_is_serving(lua_State *L) {
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   lua_pushboolean(L, server->serving && !server->loop->closed);
   return 1;
 }
@@ -510,12 +501,12 @@ assert(server:get_loop() == asyncio.get_running_loop())
 */
 static int server_get_loop(lua_State *L) {
   server_check(L, 1);
-  lua_getiuservalue(L, 1, SERVER_LOOP);
+  lua_getiuservalue(L, 1, ASY_SERVER_LOOP);
   return 1;
 }
 
 static int server_tostring(lua_State *L) {
-  server_Server *server = server_check(L, 1);
+  asy_Server *server = server_check(L, 1);
   int clients = 0;
   for (asy_Link *link = asy_list_first(&server->group.members); link;
        link = asy_list_next(&server->group.members, link))
@@ -528,155 +519,8 @@ static int server_tostring(lua_State *L) {
   return 1;
 }
 
-/* ---- start_server
- *
- * The stack while it is in progress: */
-enum {
-  SERVER_HANDLER = 1,
-  SERVER_HOSTS, /* a list of names and addresses */
-  SERVER_PORT,
-  SERVER_OPTIONS,
-  SERVER_INDEX, /* of the next host */
-  SERVER_SELF   /* the Server */
-};
-
-/* What was asked for: the bits of a socket before it is bound. */
-static void server_set_options(lua_State *L, asy_Stream *s) {
-#ifdef _WIN32
-  bool reuse = false; /* means something else there */
-#else
-  bool reuse = true;
-#endif
-  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_address", reuse))
-    asy_socket_set(s, "reuseaddr", true);
-  if (s->kind == ASY_FLOW_INET6)
-    asy_socket_set(s, "ipv6_only", true); /* 0.0.0.0 has a socket of its own */
-}
-
-/* Bind one more socket. 0 or a libuv code. */
-static int server_bind(lua_State *L, server_Server *server, const struct sockaddr *addr) {
-  int err = asy_socket_push(L, server->loop, addr->sa_family);
-  if (err) return err;
-  asy_Stream *s = asy_flow_at(L, -1);
-  server_set_options(L, s);
-  if (asy_option_boolean(L, SERVER_OPTIONS, "reuse_port", false))
-    err = asy_socket_set(s, "reuseport", true);
-  if (!err) err = asy_socket_bind(s, addr);
-  if (err) {
-    asy_flow_abort(s);
-    lua_pop(L, 1);
-    return err;
-  }
-  lua_Integer count = server_push_sockets(L, SERVER_SELF);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, count + 1);
-  lua_pop(L, 1);
-  return 0;
-}
-
-static int server_fail(lua_State *L, server_Server *server, int err, const struct sockaddr *addr) {
-  asy_Address address;
-  char text[ASY_ADDRESS_TEXT];
-  asy_address_set(&address, addr);
-  server_stop(L, SERVER_SELF);
-  return asy_error_raise_os(L, server->loop->S, err, "bind", asy_address_format(&address, text));
-}
-
-/* Every address: IPv4 and, where there is IPv6, that too; with port 0 both get the same port if
- * possible. */
-static void server_bind_any(lua_State *L, server_Server *server, int family, int port) {
-  struct sockaddr_storage sa;
-  asy_Address bound;
-  if (family != AF_INET6) {
-    asy_addr_parse("0.0.0.0", port, AF_INET, &sa);
-    int err = server_bind(L, server, (struct sockaddr *)&sa);
-    if (err) server_fail(L, server, err, (struct sockaddr *)&sa);
-  }
-  if (family == AF_INET) return;
-  int same = port;
-  lua_Integer count = server_push_sockets(L, SERVER_SELF);
-  if (port == 0 && count > 0 &&
-      asy_socket_name((lua_rawgeti(L, -1, count), asy_flow_at(L, -1)), &bound) == 0)
-    same = bound.port;
-  lua_settop(L, SERVER_SELF);
-  asy_addr_parse("::", same, AF_INET6, &sa);
-  int err = server_bind(L, server, (struct sockaddr *)&sa);
-  if (err == UV_EADDRINUSE && same != port) {
-    asy_addr_parse("::", port, AF_INET6, &sa);
-    err = server_bind(L, server, (struct sockaddr *)&sa);
-  }
-  bool none = err == UV_EAFNOSUPPORT || err == UV_EADDRNOTAVAIL;
-  if (err && (!none || family == AF_INET6)) server_fail(L, server, err, (struct sockaddr *)&sa);
-}
-
-static int server_next_host(lua_State *L, asy_Wait *w, server_Server *server);
-
-/* The addresses of a name, on top: all of them, but for those that this machine does not have. */
-static void server_bind_list(lua_State *L, server_Server *server) {
-  struct sockaddr_storage sa;
-  int list = lua_gettop(L), err = 0, bound = 0;
-  for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TTABLE; i++) {
-    lua_getfield(L, -1, "host");
-    if (asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, SERVER_PORT), AF_UNSPEC, &sa))
-      continue;
-    err = server_bind(L, server, (struct sockaddr *)&sa);
-    if (err && err != UV_EADDRNOTAVAIL && err != UV_EAFNOSUPPORT) break;
-    bound += !err;
-    lua_settop(L, list);
-  }
-  if (err && (bound == 0 || (err != UV_EADDRNOTAVAIL && err != UV_EAFNOSUPPORT)))
-    server_fail(L, server, err, (struct sockaddr *)&sa);
-}
-
-static int server_k_resolved(lua_State *L, asy_Wait *w) {
-  server_Server *server = lua_touserdata(L, SERVER_SELF);
-  int err = asy_addr_result(L, w);
-  if (err) {
-    server_stop(L, SERVER_SELF);
-    lua_rawgeti(L, SERVER_HOSTS, lua_tointeger(L, SERVER_INDEX));
-    return asy_error_raise_os(L, server->loop->S, err, "getaddrinfo", lua_tostring(L, -1));
-  }
-  server_bind_list(L, server);
-  return server_next_host(L, w, server);
-}
-
-static int server_family(lua_State *L, int arg) {
-  static const char *const families[] = {"inet", "inet6", NULL};
-  static const int codes[] = {AF_UNSPEC, AF_INET, AF_INET6};
-  return codes[asy_option_choice(L, arg, "family", families) + 1];
-}
-
-/* Bind to the hosts one after the other; then the server is ready. */
-static int server_next_host(lua_State *L, asy_Wait *w, server_Server *server) {
-  int port = (int)lua_tointeger(L, SERVER_PORT), family = server_family(L, SERVER_OPTIONS);
-  for (;;) {
-    struct sockaddr_storage sa;
-    lua_settop(L, SERVER_SELF);
-    lua_pushinteger(L, lua_tointeger(L, SERVER_INDEX) + 1);
-    lua_replace(L, SERVER_INDEX);
-    if (lua_rawgeti(L, SERVER_HOSTS, lua_tointeger(L, SERVER_INDEX)) == LUA_TNIL) break;
-    const char *host = lua_tostring(L, -1);
-    if (*host == '\0') {
-      server_bind_any(L, server, family, port);
-    } else if (asy_addr_parse(host, port, family, &sa) == 0) {
-      int err = server_bind(L, server, (struct sockaddr *)&sa);
-      if (err) return server_fail(L, server, err, (struct sockaddr *)&sa);
-    } else {
-      struct addrinfo hints;
-      memset(&hints, 0, sizeof hints);
-      hints.ai_family = family;
-      hints.ai_socktype = SOCK_STREAM;
-      return asy_addr_lookup(L, w, host, NULL, &hints, server_k_resolved);
-    }
-  }
-  lua_settop(L, SERVER_SELF);
-  if (asy_option_boolean(L, SERVER_OPTIONS, "start_serving", true)) server_start(L, SERVER_SELF);
-  return 1;
-}
-
-/* Push a new Server at SERVER_SELF, with the hosts as a list at SERVER_HOSTS. */
-static server_Server *server_new(lua_State *L, asy_State *S, asy_Loop *loop) {
-  server_Server *server = asy_type_create(L, S, ASY_SLOT_SERVER, sizeof *server, SERVER_UVS);
+asy_Server *asy_server_new(lua_State *L, asy_Loop *loop, int handler) {
+  asy_Server *server = asy_type_create(L, loop->S, ASY_SLOT_SERVER, sizeof *server, ASY_SERVER_UVS);
   asy_list_init(&server->group.members);
   server->group.on_empty = server_on_empty;
   asy_list_init(&server->waiters);
@@ -684,107 +528,15 @@ static server_Server *server_new(lua_State *L, asy_State *S, asy_Loop *loop) {
   asy_ready_init(&server->entry, server_run);
   server->loop = loop;
   asy_loop_push(L, loop);
-  lua_setiuservalue(L, -2, SERVER_LOOP);
+  lua_setiuservalue(L, -2, ASY_SERVER_LOOP);
   lua_newtable(L);
-  lua_setiuservalue(L, -2, SERVER_SOCKETS);
-  lua_pushvalue(L, SERVER_HANDLER);
-  lua_setiuservalue(L, -2, SERVER_HANDLE);
-  server->limit = asy_flow_limit(L, SERVER_OPTIONS);
-  server->marks = asy_flow_marks(L, SERVER_OPTIONS);
-  server->backlog =
-      (int)asy_option_integer(L, SERVER_OPTIONS, "backlog", SERVER_BACKLOG, 0, 0x7fffffff);
+  lua_setiuservalue(L, -2, ASY_SERVER_SOCKETS);
+  lua_pushvalue(L, handler);
+  lua_setiuservalue(L, -2, ASY_SERVER_HANDLER);
   return server;
 }
 
-/* nil, a host, or a list of hosts at arg: make it a list. */
-static void server_check_hosts(lua_State *L, int arg) {
-  if (lua_istable(L, arg)) {
-    lua_Unsigned count = lua_rawlen(L, arg);
-    luaL_argcheck(L, count > 0, arg, "list of hosts is empty");
-    for (lua_Unsigned i = 1; i <= count; i++) {
-      lua_rawgeti(L, arg, (lua_Integer)i);
-      luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, arg, "list of hosts (strings) expected");
-      luaL_argcheck(L, strlen(lua_tostring(L, -1)) == lua_rawlen(L, -1), arg,
-                    "host name contains a zero byte");
-      lua_pop(L, 1);
-    }
-    return;
-  }
-  asy_addr_check_host(L, arg);
-}
-
-/* Our own list, which nobody else can change. */
-static void server_copy_hosts(lua_State *L) {
-  lua_newtable(L);
-  if (lua_istable(L, SERVER_HOSTS)) {
-    for (lua_Integer i = 1; lua_rawgeti(L, SERVER_HOSTS, i) == LUA_TSTRING; i++)
-      lua_rawseti(L, -2, i);
-    lua_pop(L, 1);
-  } else {
-    lua_pushstring(L, lua_isnil(L, SERVER_HOSTS) ? "" : lua_tostring(L, SERVER_HOSTS));
-    lua_rawseti(L, -2, 1);
-  }
-  lua_replace(L, SERVER_HOSTS);
-}
-
-static void server_check_options(lua_State *L, int arg) {
-  static const char *const names[] = {
-      "limit",         "high_water", "low_water",     "family", "backlog",
-      "reuse_address", "reuse_port", "start_serving", "ssl",    NULL};
-  asy_option_check(L, arg, names);
-  asy_option_refuse_ssl(L, arg);
-  asy_flow_limit(L, arg);
-  asy_flow_marks(L, arg);
-  asy_option_integer(L, arg, "backlog", 1, 0, 0x7fffffff);
-  asy_option_boolean(L, arg, "reuse_address", true);
-  asy_option_boolean(L, arg, "reuse_port", true);
-  asy_option_boolean(L, arg, "start_serving", true);
-  server_family(L, arg);
-}
-
-/***
-Listen for connections, and run the handler in a task of its own for each: `handler(reader,
-writer)`, both the same Stream. A handler that raises has its connection closed and the error
-reported through the loop's exception handler; one that returns leaves the connection open until it
-is closed or collected.
-@function start_server
-@tparam function handler called with reader and writer
-@tparam[opt] string|table host address, name, or a list of these; nil or "" is every address of this
-machine
-@tparam integer port 0 lets the system choose: see `server:sockets()[1]:getsockname()`
-@tparam[opt] table opts limit (integer, bytes, of each connection's input, 65536), high_water
-and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet",
-"inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving
-(boolean, true: false leaves that to `start_serving`)
-@treturn Server
-@waits yes
-@cancel raises CancelledError; there is no server
-@raise argument error, also for the option ssl: there is no TLS yet; OSError, for example with code
-"EADDRINUSE"
-@usage local server <close> = asyncio.start_server(function(reader, writer)
-  for line in reader:lines() do writer:write(line:upper() .. "\n") end
-  writer:close()
-end, "127.0.0.1", 0)
-local conn <close> = asyncio.open_connection(server:sockets()[1]:getsockname())
-conn:write("hello\n"); assert(conn:read("l") == "HELLO")
-@see asyncio-stream.html#asyncio.start_server
-*/
-static int server_start_server(lua_State *L) {
-  asy_State *S = asy_state(L);
-  asy_check_callable(L, SERVER_HANDLER);
-  server_check_hosts(L, SERVER_HOSTS);
-  asy_addr_check_port(L, SERVER_PORT);
-  server_check_options(L, SERVER_OPTIONS);
-  asy_Wait *w = asy_wait_begin(L, S);
-  if (!w) return asy_wait_outside(L, S);
-  lua_settop(L, SERVER_OPTIONS);
-  server_copy_hosts(L);
-  lua_pushinteger(L, 0);
-  return server_next_host(L, w, server_new(L, S, w->loop));
-}
-
 void asy_server_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg functions[] = {{"start_server", server_start_server}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"start_serving", server_start_serving},
                                      {"serve_forever", server_serve_forever},
                                      {"close", server_close},
@@ -798,6 +550,5 @@ void asy_server_open(lua_State *L, asy_State *S) {
                                      {"__close", server_close},
                                      {"__gc", server_gc},
                                      {NULL, NULL}};
-  asy_set_functions(L, S, functions);
   asy_type_new(L, S, ASY_SLOT_SERVER, "asyncio.Server", methods);
 }

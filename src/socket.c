@@ -44,14 +44,70 @@ int asy_socket_push(lua_State *L, asy_Loop *loop, int family) {
   return err ? err : UV_ENOMEM;
 }
 
+/* Is it a socket that can become ours, and of which kind? 0 or a libuv code. */
+static int socket_examine(asy_Loop *loop, uv_os_sock_t fd, int *family, int *type) {
+  asy_Sockaddr name;
+  int err = asy_sys_getsockname(fd, &name.sa, &name.length);
+  if (!err) err = asy_sys_getopt(fd, SOL_SOCKET, SO_TYPE, type, sizeof *type);
+  if (err) return err;
+  *family = name.sa.ss_family;
+  if (*family != AF_INET && *family != AF_INET6 && *family != AF_UNIX) return UV_EAFNOSUPPORT;
+  if (*type != SOCK_STREAM && *type != SOCK_DGRAM) return UV_EPROTONOSUPPORT;
+  if (asy_flow_owns(loop, fd) || asy_datagram_owns(loop, fd)) return UV_EEXIST;
+  return asy_sys_take(fd);
+}
+
+/* The record of a stream socket in whatever state it is. 0 or a libuv code. */
+static int socket_revive(asy_Loop *loop, uv_os_sock_t fd, int family, asy_Stream **out) {
+  asy_Sockaddr peer;
+  int listens = 0;
+  if (asy_sys_getpeername(fd, &peer.sa, &peer.length) == 0)
+    return asy_flow_adopt(loop, fd, asy_flow_kind_of(family), asy_sockaddr(&peer), out);
+  asy_Stream *s = asy_flow_new(loop, fd, asy_flow_kind_of(family));
+  if (!s) return UV_ENOMEM;
+  int err = asy_sys_getopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, sizeof listens);
+  if (!err && listens) err = asy_flow_listen(s, -1);
+  if (err) asy_flow_release(s);
+  *out = s;
+  return err;
+}
+
+int asy_socket_push_open(lua_State *L, asy_Loop *loop, uv_os_sock_t fd) {
+  int family, type, err = socket_examine(loop, fd, &family, &type);
+  if (err) return err;
+  if (type == SOCK_DGRAM) return asy_datagram_push_open(L, loop, family, fd);
+  asy_Stream *s;
+  asy_flow_box(L, loop->S);
+  err = socket_revive(loop, fd, family, &s);
+  if (err)
+    lua_pop(L, 1);
+  else
+    asy_flow_fill(L, -1, s);
+  return err;
+}
+
+/* socket{fileno = 5} */
+static int socket_from_options(lua_State *L, asy_State *S) {
+  static const char *const names[] = {"fileno", NULL};
+  asy_option_check(L, 1, names);
+  lua_Integer fd = asy_option_integer(L, 1, "fileno", -1, 0, 0x7fffffff);
+  if (fd < 0) asy_option_error(L, 1, "fileno", "integer expected");
+  int err = asy_socket_push_open(L, asy_loop_get(L, S), (uv_os_sock_t)fd);
+  return err ? asy_error_raise_os(L, S, err, "socket", NULL) : 1;
+}
+
 /***
-Make a socket of the current loop.
+Make a socket of the current loop; or, with `socket{fileno = fd}`, one of a descriptor that is open
+already, whatever it is: TCP, UDP or unix, new, bound, listening or connected. The descriptor
+belongs to the library from then on.
 @function socket
-@tparam[opt="inet"] string family "inet" (IPv4), "inet6" (IPv6) or "unix"
+@tparam[opt="inet"] string|table family "inet" (IPv4), "inet6" (IPv6) or "unix"; or options: fileno
+(integer, the descriptor), with which there is no second argument
 @tparam[opt="stream"] string type "stream" (TCP) or "dgram" (UDP)
 @treturn Stream|DatagramSocket a socket that is neither bound nor connected
 @waits no
-@raise argument error; OSError, for example with code "EMFILE"
+@raise argument error; OSError, for example with code "EMFILE"; of a descriptor "EBADF", "ENOTSOCK",
+or "EEXIST" if a socket of this loop has it
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); sock:listen()
 @see asyncio-stream.html
 */
@@ -60,9 +116,9 @@ static int socket_socket(lua_State *L) {
   static const char *const types[] = {"stream", "dgram", NULL};
   static const int codes[] = {AF_INET, AF_INET6, AF_UNIX};
   asy_State *S = asy_state(L);
+  if (lua_istable(L, 1)) return socket_from_options(L, S);
   int family = codes[luaL_checkoption(L, 1, "inet", families)];
   bool is_dgram = luaL_checkoption(L, 2, "stream", types) == 1;
-  luaL_argcheck(L, is_dgram || family != AF_UNIX, 2, "unix sockets are for datagrams");
   asy_Loop *loop = asy_loop_get(L, S);
   int err = is_dgram ? asy_datagram_push(L, loop, family) : asy_socket_push(L, loop, family);
   return err ? asy_error_raise_os(L, S, err, "socket", NULL) : 1;
@@ -121,19 +177,26 @@ static int socket_getsockopt(lua_State *L) {
 
 /* ---- addresses */
 
-int asy_socket_name(const asy_Stream *s, asy_Address *address) {
-  asy_Sockaddr name;
+int asy_socket_name(const asy_Stream *s, asy_Sockaddr *name) {
   if (asy_flow_is_closed(s)) return UV_EBADF;
-  int err = s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &name.sa, &name.length);
-  if (!err) asy_address_set(address, asy_sockaddr(&name));
-  return err;
+  return s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &name->sa, &name->length);
+}
+
+int asy_socket_push_peer(lua_State *L, const asy_Stream *s) {
+  asy_Sockaddr name;
+  if (s->kind != ASY_FLOW_UNIX && s->peer.family) return asy_address_push(L, &s->peer);
+  if (s->kind == ASY_FLOW_UNIX && s->state == ASY_FLOW_OPEN &&
+      asy_sys_getpeername(s->fd, &name.sa, &name.length) == 0)
+    return asy_sockaddr_push(L, &name);
+  lua_pushnil(L);
+  return 1;
 }
 
 /***
 The address that the socket is bound to.
 @function Stream:getsockname
-@treturn string host, numeric
-@treturn integer port
+@treturn string|nil host, numeric; of a unix socket: its path, nil if it has none
+@treturn integer port; a unix socket has none
 @waits no
 @raise OSError
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0); assert(sock:getsockname()
@@ -143,16 +206,16 @@ The address that the socket is bound to.
 static int socket_getsockname(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
-  asy_Address address;
-  int err = asy_socket_name(s, &address);
-  return err ? asy_flow_raise(L, S, s, err, "getsockname") : asy_address_push(L, &address);
+  asy_Sockaddr name;
+  int err = asy_socket_name(s, &name);
+  return err ? asy_flow_raise(L, S, s, err, "getsockname") : asy_sockaddr_push(L, &name);
 }
 
 /***
 The address of the peer.
 @function Stream:getpeername
-@treturn string host, numeric
-@treturn integer port
+@treturn string|nil host, numeric; of a unix socket: its path, nil if it has none
+@treturn integer port; a unix socket has none
 @waits no
 @raise OSError with code "ENOTCONN" if the socket is not connected
 @usage local server <close> = asyncio.start_server(function() end, "127.0.0.1", 0)
@@ -165,7 +228,7 @@ static int socket_getpeername(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, S, 1);
   socket_check_fd(L, S, s, "getpeername");
   if (s->state != ASY_FLOW_OPEN) return asy_flow_raise(L, S, s, UV_ENOTCONN, "getpeername");
-  return asy_address_push(L, &s->peer);
+  return asy_socket_push_peer(L, s);
 }
 
 /***
@@ -239,6 +302,14 @@ static int socket_bind_to(lua_State *L, asy_Wait *w, asy_Stream *s, const struct
   return err ? socket_raise_at(L, S, err, "bind", addr) : 0;
 }
 
+static int socket_bind_unix(lua_State *L, asy_State *S, asy_Stream *s) {
+  asy_Sockaddr address;
+  int err = asy_sockaddr_check_unix(L, 2, &address);
+  asy_flow_check_open(L, S, s, NULL, "bind");
+  if (!err) err = asy_sys_bind(s->fd, asy_sockaddr(&address), address.length);
+  return err ? asy_sockaddr_raise_unix(L, S, err, "bind", 2) : 0;
+}
+
 static int socket_k_bind(lua_State *L, asy_Wait *w) {
   return socket_apply_result(L, w, socket_bind_to);
 }
@@ -246,12 +317,14 @@ static int socket_k_bind(lua_State *L, asy_Wait *w) {
 /***
 Bind the socket to an address of this machine.
 @function Stream:bind
-@tparam[opt] string host numeric address or name; nil or "" is every address of this machine
-@tparam[opt=0] integer port 0 lets the system choose
+@tparam[opt] string host numeric address or name; nil or "" is every address of this machine. Of a
+unix socket: its path; a name that begins with a zero byte is abstract (Linux)
+@tparam[opt=0] integer port 0 lets the system choose; a unix socket has none
 @return nothing
 @waits yes, if it must look up a name
 @cancel raises CancelledError; the socket is as it was
-@raise argument error; OSError, with code "EADDRINUSE" if the port is used
+@raise argument error; OSError, with code "EADDRINUSE" if the port is used, or there is a file of
+that name
 @usage local sock <close> = asyncio.socket(); sock:bind("127.0.0.1", 0)
 @see asyncio-stream.html
 */
@@ -259,6 +332,7 @@ static int socket_bind(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
   struct sockaddr_storage sa;
+  if (s->kind == ASY_FLOW_UNIX) return socket_bind_unix(L, S, s);
   const char *host = asy_addr_check_host(L, 2);
   int port = lua_isnoneornil(L, 3) ? 0 : asy_addr_check_port(L, 3);
   socket_check_fd(L, S, s, "bind");
@@ -313,7 +387,7 @@ static void socket_hand_on(asy_Stream *s) {
 static int socket_push_connection(lua_State *L, asy_State *S, asy_Stream *s) {
   asy_Stream *conn = asy_socket_push_accepted(L, S, s);
   luaL_checkstack(L, 2, NULL);
-  return 1 + asy_address_push(L, &conn->peer);
+  return 1 + asy_socket_push_peer(L, conn);
 }
 
 static int socket_k_accept(lua_State *L, asy_Wait *w);
@@ -365,8 +439,8 @@ static int socket_accept_at(lua_State *L, int self) {
 Wait for a connection. Tasks that wait are served in the order in which they came.
 @function Stream:accept
 @treturn Stream the connection
-@treturn string host of the peer, numeric
-@treturn integer port of the peer
+@treturn string|nil host of the peer, numeric; of a unix socket: its path, nil if it has none
+@treturn integer port of the peer; a unix socket has none
 @waits yes
 @cancel raises CancelledError; no connection is lost
 @raise OSError, with code "ECANCELED" if the socket was closed meanwhile, "EMFILE" if there is no
@@ -385,8 +459,8 @@ The same as `sock:accept()`.
 @function Loop:sock_accept
 @tparam Stream sock a listening socket
 @treturn Stream the connection
-@treturn string host of the peer, numeric
-@treturn integer port of the peer
+@treturn string|nil host of the peer, numeric; of a unix socket: its path, nil if it has none
+@treturn integer port of the peer; a unix socket has none
 @waits yes
 @cancel raises CancelledError; no connection is lost
 @raise argument error; OSError, with code "ECANCELED" if the socket was closed meanwhile
@@ -427,7 +501,59 @@ static int socket_k_resolved(lua_State *L, asy_Wait *w) {
   return socket_apply_result(L, w, socket_connect_to);
 }
 
+/* ---- a unix socket connects at once, unless its server has too many to accept: then later */
+
+#define SOCKET_RETRY 0.005 /* seconds */
+
+static int socket_k_retry(lua_State *L, asy_Wait *w);
+
+static void socket_retry_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
+  (void)L;
+  (void)loop;
+  asy_wait_wake(ASY_CONTAINER(timer, asy_Wait, u.timer));
+}
+
+static int socket_fail_unix(lua_State *L, asy_Wait *w, asy_Stream *s, int err) {
+  if (lua_toboolean(L, 3)) asy_flow_abort(s);
+  return asy_sockaddr_raise_unix(L, w->loop->S, err, "connect", 2);
+}
+
+int asy_socket_connect_unix(lua_State *L, asy_Wait *w) {
+  asy_Stream *s = asy_flow_check(L, w->loop->S, 1);
+  asy_Sockaddr address;
+  int err = asy_sockaddr_check_unix(L, 2, &address);
+  asy_flow_check_open(L, w->loop->S, s, w->loop, "connect");
+  if (!err && s->state != ASY_FLOW_FRESH) err = s->state == ASY_FLOW_OPEN ? UV_EISCONN : UV_EINVAL;
+  if (!err) err = asy_flow_connect_unix(s, &address);
+  if (err == UV_EAGAIN) {
+    asy_timer_reserve(L, w->loop);
+    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + SOCKET_RETRY, socket_retry_due);
+    asy_list_append(&s->settling, &w->link);
+    return asy_wait_park(L, w, &socket_connect_wait, lua_touserdata(L, 1), socket_k_retry);
+  }
+  bool open = lua_toboolean(L, 3);
+  if (!err && open) err = asy_flow_read_start(s);
+  if (err) return socket_fail_unix(L, w, s, err);
+  if (!open) return 0;
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 1);
+  return 2;
+}
+
+static int socket_k_retry(lua_State *L, asy_Wait *w) {
+  int status = w->status;
+  asy_timer_stop(w->loop, &w->u.timer);
+  asy_Stream *s = asy_flow_resumed(L, w);
+  if (status || asy_flow_is_closed(s))
+    return asy_flow_raise(L, w->loop->S, s, UV_ECANCELED, "connect");
+  return asy_socket_connect_unix(L, w);
+}
+
 static int socket_connect_with(lua_State *L, asy_Wait *w, asy_Stream *s) {
+  if (s->kind == ASY_FLOW_UNIX) {
+    lua_settop(L, 2);
+    return asy_socket_connect_unix(L, w);
+  }
   asy_flow_check_open(L, w->loop->S, s, w->loop, "connect");
   if (s->carrier) asy_flow_raise(L, w->loop->S, s, UV_EISCONN, "connect");
   return socket_resolve(L, w, s, socket_connect_to, socket_k_resolved);
@@ -437,8 +563,8 @@ static int socket_connect_with(lua_State *L, asy_Wait *w, asy_Stream *s) {
 Connect the socket.
 @function Stream:connect
 @tparam string host numeric address or name, of which the first address of the socket's family is
-taken
-@tparam integer port number or service name
+taken; of a unix socket: the path
+@tparam[opt] integer port number; a unix socket has none
 @return nothing
 @waits yes
 @cancel raises CancelledError; the socket is closed, except while a name is looked up
@@ -451,8 +577,10 @@ static int socket_connect(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
   luaL_checktype(L, 2, LUA_TSTRING);
-  asy_addr_check_host(L, 2);
-  asy_addr_check_port(L, 3);
+  if (s->kind != ASY_FLOW_UNIX) {
+    asy_addr_check_host(L, 2);
+    asy_addr_check_port(L, 3);
+  }
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 3);
@@ -462,8 +590,8 @@ static int socket_connect(lua_State *L) {
 /***
 Connect a socket; as `sock:connect`, with the address as a table.
 @function Loop:sock_connect
-@tparam Stream sock a socket that is not connected
-@tparam table address `{host, port}`
+@tparam Stream|DatagramSocket sock a socket that is not connected
+@tparam table|string address `{host, port}`, or the path of a unix socket
 @return nothing
 @waits yes
 @cancel raises CancelledError; the socket is closed, except while a name is looked up
@@ -478,14 +606,15 @@ static int socket_sock_connect(lua_State *L) {
   asy_Loop *loop = asy_check_loop(L, S, 1);
   bool is_dgram = asy_udp_is(L, S, 2);
   asy_Stream *s = is_dgram ? NULL : asy_flow_check(L, S, 2);
-  if (!is_dgram) luaL_checktype(L, 3, LUA_TTABLE);
+  bool is_unix = s && s->kind == ASY_FLOW_UNIX;
+  if (!is_dgram) luaL_checktype(L, 3, is_unix ? LUA_TSTRING : LUA_TTABLE);
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   if (loop != w->loop) return luaL_error(L, "this is not the running event loop");
   lua_settop(L, 3);
-  if (is_dgram) {
+  if (is_dgram || is_unix) {
     lua_remove(L, 1);
-    return asy_udp_connect(L, w);
+    return is_dgram ? asy_udp_connect(L, w) : asy_socket_connect_unix(L, w);
   }
   lua_rawgeti(L, 3, 1);
   lua_rawgeti(L, 3, 2);

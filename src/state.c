@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "addr.h"
+#include "connect.h"
 #include "context.h"
 #include "error.h"
 #include "fd.h"
@@ -11,6 +12,8 @@
 #include "fs.h"
 #include "gather.h"
 #include "handle.h"
+#include "inherit.h"
+#include "listen.h"
 #include "locks.h"
 #include "loop.h"
 #include "parts.h"
@@ -63,12 +66,15 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_addr_open(L, S);
   asy_udp_open(L, S);
   asy_stream_open(L, S);
+  asy_connect_open(L, S);
   asy_server_open(L, S);
   asy_request_open(L, S);
   asy_file_open(L, S);
   asy_fs_open(L, S);
   asy_watch_open(L, S);
   asy_sendfile_open(L, S);
+  asy_listen_open(L, S);
+  asy_inherit_open(L, S);
   asy_disposition_open(L, S);
   asy_signals_open(L, S);
   asy_thread_open(L, S);

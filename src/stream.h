@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* stream.h - Stream: socket, reader and writer in one object; its life from open_connection to
- * close.
+/* stream.h - Stream: socket, reader and writer in one object; how it ends, and what there is to
+ * know of it.
  *
  * What it can do stands in the rooms socket, reader and writer; they are opened from here. */
 #ifndef ASY_STREAM_H

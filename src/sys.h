@@ -19,6 +19,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -44,6 +45,11 @@ static inline int asy_sys_prepare(int fd) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
     return asy_sys_error();
   return 0;
+}
+
+/* A descriptor that others have opened: the same. */
+static inline int asy_sys_take(uv_os_sock_t fd) {
+  return asy_sys_prepare(fd);
 }
 
 static inline void asy_sys_close(uv_os_sock_t fd) {
@@ -285,6 +291,11 @@ static inline int asy_sys_finish(SOCKET made, uv_os_sock_t *fd) {
   return 0;
 }
 
+static inline int asy_sys_take(uv_os_sock_t fd) {
+  unsigned long on = 1;
+  return ioctlsocket(fd, FIONBIO, &on) ? asy_sys_error() : 0;
+}
+
 static inline int asy_sys_socket(int family, int type, uv_os_sock_t *fd) {
   return asy_sys_finish(WSASocketW(family, type, 0, NULL, 0, WSA_FLAG_OVERLAPPED), fd);
 }
@@ -404,6 +415,16 @@ static inline int asy_sys_setflag(uv_os_sock_t fd, int level, int name, int valu
 static inline int asy_sys_getopt(uv_os_sock_t fd, int level, int name, void *value, size_t size) {
   socklen_t length = (socklen_t)size;
   return getsockopt(fd, level, name, (char *)value, &length) ? asy_sys_error() : 0;
+}
+
+/* Is it the mode of a socket's file? */
+static inline bool asy_sys_is_socket(uint64_t mode) {
+#ifdef S_ISSOCK
+  return S_ISSOCK((mode_t)mode);
+#else
+  (void)mode;
+  return false;
+#endif
 }
 
 /* The number of a network interface by its name; 0 if there is none. */

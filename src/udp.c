@@ -34,10 +34,8 @@ static bool udp_is_greedy(asy_Datagram *d) {
 static void udp_check_address(lua_State *L, const asy_Datagram *d, int arg, bool may_be_nil) {
   if (may_be_nil && lua_isnoneornil(L, arg) && lua_isnoneornil(L, arg + 1)) return;
   if (d->family == AF_UNIX) {
-    luaL_checktype(L, arg, LUA_TSTRING);
-    size_t n;
-    const char *path = lua_tolstring(L, arg, &n);
-    luaL_argcheck(L, n == 0 || !memchr(path + 1, 0, n - 1), arg, "path contains a zero byte");
+    asy_Sockaddr address;
+    asy_sockaddr_check_unix(L, arg, &address); /* a path that is too long is no argument error */
     return;
   }
   if (!may_be_nil) luaL_checktype(L, arg, LUA_TSTRING);

@@ -28,7 +28,8 @@ local LAYERS <const> = {
   { name = "files", ordered = true,
     rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
-    rooms = { "stream", "server", "fd", "process", "signals", "thread", "remote" } },
+    rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "process", "signals",
+      "thread", "remote" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
@@ -37,6 +38,7 @@ local ALSO <const> = {
   ["gather > scope"] = "wait_for is a timeout around an await",
   ["locks > semaphores"] = "locks opens what is left of asyncio's locks",
   ["locks > barrier"] = "the same",
+  ["listen > server"] = "it makes servers",
   ["server > stream"] = "a server makes streams",
   ["process > stream"] = "a child's stdin, stdout and stderr are streams",
 }

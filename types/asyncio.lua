@@ -131,6 +131,25 @@ function Barrier:broken() end
 ---@return asyncio.Barrier # an empty barrier
 function asyncio.Barrier(parties) end
 
+---Connect to a server. The addresses of a name are tried one after the other.
+---
+---Waits: yes. When cancelled: raises CancelledError; the connection is not made
+---@param host string name or numeric address
+---@param port integer number
+---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from), happy_eyeballs_delay (seconds, as in RFC 8305, which recommends 0.25: the next address is tried when this time is over, too, and the first connection wins), interleave (integer: mix the families, with so many addresses of the first at the beginning; 0: as they come; 1 with happy_eyeballs_delay), sock (a Stream that is connected, in place of host and port, which are nil then)
+---@return asyncio.Stream # reader
+---@return asyncio.Stream # writer: the same Stream
+function asyncio.open_connection(host, port, opts) end
+
+---Connect to a server on a unix socket. If the server has more connections to accept than it wants, this waits until there is room.
+---
+---Waits: yes. When cancelled: raises CancelledError; the connection is not made
+---@param path string of the socket; a name that begins with a zero byte is abstract (Linux)
+---@param opts? table limit, high_water, low_water: as for open_connection; sock (a Stream that is connected, in place of the path, which is nil then)
+---@return asyncio.Stream # reader
+---@return asyncio.Stream # writer: the same Stream
+function asyncio.open_unix_connection(path, opts) end
+
 ---A variable whose value belongs to a task and is inherited by the tasks that it starts.
 ---@param name string for tostring
 ---@param default? any what `get` returns where no value was set
@@ -612,6 +631,31 @@ function TimerHandle:when() end
 ---@param result? any any value
 ---@return any # `result`
 function asyncio.sleep(delay, result) end
+
+---The sockets that the process was given when it was started: socket activation, as by systemd. They are of the current loop. A server takes one by its option `sock`. Without activation both lists are empty.
+---@param opts? table keep_env (boolean; true: the environment variables LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES stay; else they are removed, so that child processes do not see them, and a second call gives nothing)
+---@return table # list of Streams and DatagramSockets
+---@return table # list of their names
+function asyncio.listen_fds(opts) end
+
+---Listen for connections, and run the handler in a task of its own for each: `handler(reader, writer)`, both the same Stream. A handler that raises has its connection closed and the error reported through the loop's exception handler; one that returns leaves the connection open until it is closed or collected.
+---
+---Waits: yes. When cancelled: raises CancelledError; there is no server
+---@param handler function called with reader and writer
+---@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
+---@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
+---@param opts? table limit (integer, bytes, of each connection's input, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), ipv6_only (boolean, true; false: one IPv6 socket for both families), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), keep_alive (boolean), start_serving (boolean, true: false leaves that to `start_serving`), sock (a Stream that is bound, or listens, in place of host and port, which are nil then; it is the server's from now on)
+---@return asyncio.Server #
+function asyncio.start_server(handler, host, port, opts) end
+
+---The same as `start_server`, on a unix socket. A socket file of that name is replaced, as asyncio does it; any other file in the way is an error. The file goes when the server closes, unless another one has taken its place.
+---
+---Waits: yes. When cancelled: raises CancelledError; there is no server
+---@param handler function called with reader and writer
+---@param path string of the socket; a name that begins with a zero byte is abstract (Linux)
+---@param opts? table limit, high_water, low_water, backlog, start_serving: as for start_server; mode (integer, the permissions of the file, such as `tonumber("600", 8)`), cleanup_socket (boolean, true; false: the file stays), sock (a Stream that is bound, or listens, in place of the path, which is nil then; its file stays)
+---@return asyncio.Server #
+function asyncio.start_unix_server(handler, path, opts) end
 
 ---Acquire the lock: wait until it is free and all who came before have had it, then take it. The lock is returned, and its `__close` releases it: `local _ <close> = lock:acquire()` holds it to the end of the block.
 ---
@@ -1172,16 +1216,6 @@ function Server:is_serving() end
 ---@return asyncio.Loop #
 function Server:get_loop() end
 
----Listen for connections, and run the handler in a task of its own for each: `handler(reader, writer)`, both the same Stream. A handler that raises has its connection closed and the error reported through the loop's exception handler; one that returns leaves the connection open until it is closed or collected.
----
----Waits: yes. When cancelled: raises CancelledError; there is no server
----@param handler function called with reader and writer
----@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
----@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
----@param opts? table limit (integer, bytes, of each connection's input, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), start_serving (boolean, true: false leaves that to `start_serving`)
----@return asyncio.Server #
-function asyncio.start_server(handler, host, port, opts) end
-
 ---Call a function whenever a signal comes, in the loop's next turn. A handler that the loop had for this signal before is replaced; other loops keep theirs. While there is one for SIGINT, Ctrl-C does nothing else.
 ---@param signal any name ("SIGTERM") or number of the signal
 ---@param f function what is called
@@ -1193,8 +1227,8 @@ function Loop:add_signal_handler(signal, f, ...) end
 ---@return boolean # false if the loop had no handler for it
 function Loop:remove_signal_handler(signal) end
 
----Make a socket of the current loop.
----@param family? string "inet" (IPv4), "inet6" (IPv6) or "unix"
+---Make a socket of the current loop; or, with `socket{fileno = fd}`, one of a descriptor that is open already, whatever it is: TCP, UDP or unix, new, bound, listening or connected. The descriptor belongs to the library from then on.
+---@param family? string|table "inet" (IPv4), "inet6" (IPv6) or "unix"; or options: fileno (integer, the descriptor), with which there is no second argument
 ---@param type? string "stream" (TCP) or "dgram" (UDP)
 ---@return asyncio.Stream|asyncio.DatagramSocket # a socket that is neither bound nor connected
 function asyncio.socket(family, type) end
@@ -1210,13 +1244,13 @@ function Stream:setsockopt(name, value) end
 function Stream:getsockopt(name) end
 
 ---The address that the socket is bound to.
----@return string # host, numeric
----@return integer # port
+---@return string|nil # host, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port; a unix socket has none
 function Stream:getsockname() end
 
 ---The address of the peer.
----@return string # host, numeric
----@return integer # port
+---@return string|nil # host, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port; a unix socket has none
 function Stream:getpeername() end
 
 ---The number of the socket's descriptor.
@@ -1226,8 +1260,8 @@ function Stream:fileno() end
 ---Bind the socket to an address of this machine.
 ---
 ---Waits: yes, if it must look up a name. When cancelled: raises CancelledError; the socket is as it was
----@param host? string numeric address or name; nil or "" is every address of this machine
----@param port? integer 0 lets the system choose
+---@param host? string numeric address or name; nil or "" is every address of this machine. Of a unix socket: its path; a name that begins with a zero byte is abstract (Linux)
+---@param port? integer 0 lets the system choose; a unix socket has none
 function Stream:bind(host, port) end
 
 ---Let others connect to the socket.
@@ -1238,8 +1272,8 @@ function Stream:listen(backlog) end
 ---
 ---Waits: yes. When cancelled: raises CancelledError; no connection is lost
 ---@return asyncio.Stream # the connection
----@return string # host of the peer, numeric
----@return integer # port of the peer
+---@return string|nil # host of the peer, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port of the peer; a unix socket has none
 function Stream:accept() end
 
 ---The same as `sock:accept()`.
@@ -1247,37 +1281,27 @@ function Stream:accept() end
 ---Waits: yes. When cancelled: raises CancelledError; no connection is lost
 ---@param sock asyncio.Stream a listening socket
 ---@return asyncio.Stream # the connection
----@return string # host of the peer, numeric
----@return integer # port of the peer
+---@return string|nil # host of the peer, numeric; of a unix socket: its path, nil if it has none
+---@return integer # port of the peer; a unix socket has none
 function Loop:sock_accept(sock) end
 
 ---Connect the socket.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
----@param host string numeric address or name, of which the first address of the socket's family is taken
----@param port integer number or service name
+---@param host string numeric address or name, of which the first address of the socket's family is taken; of a unix socket: the path
+---@param port? integer number; a unix socket has none
 function Stream:connect(host, port) end
 
 ---Connect a socket; as `sock:connect`, with the address as a table.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the socket is closed, except while a name is looked up
----@param sock asyncio.Stream a socket that is not connected
----@param address table `{host, port}`
+---@param sock asyncio.Stream|asyncio.DatagramSocket a socket that is not connected
+---@param address table|string `{host, port}`, or the path of a unix socket
 function Loop:sock_connect(sock, address) end
 
 ---End reading, writing, or both, of the socket. Writing ends when everything written before is out.
 ---@param how string "read", "write" or "both"
 function Stream:shutdown(how) end
-
----Connect to a server. The addresses of a name are tried one after the other.
----
----Waits: yes. When cancelled: raises CancelledError; the connection is not made
----@param host string name or numeric address
----@param port integer number or service name
----@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from)
----@return asyncio.Stream # reader
----@return asyncio.Stream # writer: the same Stream
-function asyncio.open_connection(host, port, opts) end
 
 ---Close the stream. What `write` has kept is still sent first; a `sendall` in progress is given up. Whoever reads, accepts or sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing.
 function Stream:close() end
@@ -1294,10 +1318,10 @@ function Stream:is_closing() end
 ---Waits: yes. When cancelled: raises CancelledError; closing goes on
 function Stream:wait_closed() end
 
----Something that belongs to the connection: "peername", "sockname" (both `{host, port}`) or "socket" (the Stream itself).
+---Something that belongs to the connection: "peername", "sockname" (both `{host, port}`, or the path of a unix socket), "peercred" (of a unix socket: `{pid=, uid=, gid=}` of who has made the other end) or "socket" (the Stream itself).
 ---@param name string what is asked for
 ---@param default? any what to return if there is no such thing
----@return any # the value, or `default`. "peername" is known after the stream was closed, too
+---@return any # the value, or `default`. "peername" of TCP is known after the stream was closed, too
 function Stream:get_extra_info(name, default) end
 
 ---Start a task on the running loop: the function runs concurrently, from the next turn on.
