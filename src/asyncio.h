@@ -42,9 +42,11 @@ enum {
   ASYNCIO_SCRIPT = 4,       /* as in a script: a wait outside a task runs the loop until it is over,
                                asyncio.run works, and Ctrl-C meanwhile */
   ASYNCIO_KEEP_SIGPIPE = 8, /* leave SIGPIPE alone: the host sees to it */
-  ASYNCIO_ALLOW_THREADS = 16, /* to_thread and run_in_executor may start threads, each with a Lua
-                                state and all its libraries; a SCRIPT may, too */
-  ASYNCIO_ALLOW_FILES = 64    /* asyncio.open and asyncio.fs may touch files; a SCRIPT may, too */
+  ASYNCIO_ALLOW_THREADS = 16,  /* to_thread and run_in_executor may start threads, each with a Lua
+                                 state and all its libraries; a SCRIPT may, too */
+  ASYNCIO_ALLOW_CHILDREN = 32, /* create_subprocess_exec and _shell may start child processes, and
+                                  SIGCHLD is watched while one runs; a SCRIPT may, too */
+  ASYNCIO_ALLOW_FILES = 64     /* asyncio.open and asyncio.fs may touch files; a SCRIPT may, too */
 };
 
 /* The loader of the module: package.preload["asyncio"] = luaopen_asyncio_core in a host that links

@@ -68,9 +68,10 @@ typedef struct asy_Ready asy_Ready;
 typedef struct asy_Wait asy_Wait;
 typedef struct asy_Future asy_Future;
 typedef struct asy_Task asy_Task;
-typedef struct asy_Backend asy_Backend; /* loop.c: what libuv can see of a loop */
-typedef struct asy_Inbox asy_Inbox;     /* inbox.c */
-typedef struct asy_Pool asy_Pool;       /* thread.c: the threads of a loop */
+typedef struct asy_ChildWatch asy_ChildWatch; /* child.c: the child processes of a loop */
+typedef struct asy_Backend asy_Backend;       /* loop.c: what libuv can see of a loop */
+typedef struct asy_Inbox asy_Inbox;           /* inbox.c */
+typedef struct asy_Pool asy_Pool;             /* thread.c: the threads of a loop */
 
 /* The classes of errors, in the order of the shelf's first slots. */
 typedef enum asy_Class {
@@ -129,7 +130,8 @@ typedef enum asy_Slot {
   ASY_SLOT_REQUEST, /* internal: a request to the file system; request.c */
   ASY_SLOT_FILE,
   ASY_SLOT_WATCHER,
-  ASY_SLOT_COUNT = ASY_SLOT_WATCHER
+  ASY_SLOT_PROCESS,
+  ASY_SLOT_COUNT = ASY_SLOT_PROCESS
 } asy_Slot;
 
 /* One per Lua state. Who sets a field stands at the end of its comment. */
@@ -247,15 +249,16 @@ struct asy_Loop {
   int cancel_depth;     /* nested walks of cancel() down the chain of waits; task.c */
   void (*after_turn)(lua_State *L,
                      asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
-  int interrupts;         /* SIGINTs that became a cancellation of the main task; loop.c */
-  asy_Inbox *inbox;       /* for other threads; NULL before the first needs it; loop.c */
-  asy_Pool *workers;      /* the threads for jobs; NULL before the first job; thread.c */
-  struct fd_Set *foreign; /* descriptors of others that are watched, or NULL; fd.c */
-  int thread_limit;       /* how many of them there may be; 0: as many as is usual; thread.c */
-  int holds;              /* who outside may still complete something: no deadlock while > 0 */
-  int in_flight;          /* requests that the virtual clock must not overtake; resource.c */
-  uint8_t factory;        /* asy_Factory: how tasks are made; task.c */
-  bool is_virtual;        /* new_event_loop{clock = "virtual"} */
+  int interrupts;           /* SIGINTs that became a cancellation of the main task; loop.c */
+  asy_Inbox *inbox;         /* for other threads; NULL before the first needs it; loop.c */
+  asy_Pool *workers;        /* the threads for jobs; NULL before the first job; thread.c */
+  struct fd_Set *foreign;   /* descriptors of others that are watched, or NULL; fd.c */
+  asy_ChildWatch *children; /* NULL before the first child process; child.c */
+  int thread_limit;         /* how many of them there may be; 0: as many as is usual; thread.c */
+  int holds;                /* who outside may still complete something: no deadlock while > 0 */
+  int in_flight;            /* requests that the virtual clock must not overtake; resource.c */
+  uint8_t factory;          /* asy_Factory: how tasks are made; task.c */
+  bool is_virtual;          /* new_event_loop{clock = "virtual"} */
   bool debug;
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
@@ -265,6 +268,7 @@ struct asy_Loop {
   bool interrupted;      /* SIGINT: the drive ends now with a KeyboardInterrupt; interrupt.c */
   bool allows_threads;   /* made by a script, or the host allows it; loop.c */
   bool allows_files;     /* the same for files */
+  bool allows_children;  /* the same for child processes */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */
   bool shutting_down;    /* a Runner cancels what is left; runner.c */

@@ -16,7 +16,8 @@ typedef enum asy_LoopFlags {
   ASY_LOOP_DEBUG = 2,
   ASY_LOOP_SIGINT = 4, /* Ctrl-C works while it is driven */
   ASY_LOOP_KEEP_SIGPIPE = 8,
-  ASY_LOOP_THREADS_ALLOWED = 16, /* jobs may run on threads */
+  ASY_LOOP_THREADS_ALLOWED = 16,  /* jobs may run on threads */
+  ASY_LOOP_CHILDREN_ALLOWED = 32, /* child processes may be started */
   ASY_LOOP_FILES_ALLOWED = 64
 } asy_LoopFlags;
 

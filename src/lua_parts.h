@@ -99,6 +99,57 @@ static const char lua_part_eyeballs[] =
     "-- Under a number, since it is no function of the module's users.\n"
     "return { open }\n";
 
+static const char lua_part_subprocess[] =
+    "-- SPDX-License-Identifier: MIT\n"
+    "--- Child processes: the names of what their standard streams can be, and `communicate`.\n"
+    "-- Loaded at the first use of `asyncio.subprocess`.\n"
+    "local asyncio <const> = ... -- the module, from src/parts.c\n"
+    "\n"
+    "-- So much of the input is sent at a time; a longer piece would be copied whole.\n"
+    "local SLICE <const> = 256 * 1024\n"
+    "\n"
+    "-- What ends the sending of input, and is no error: the child does not want it.\n"
+    "local UNWANTED <const> = { EPIPE = true, ECONNRESET = true }\n"
+    "\n"
+    "local function feed(stdin, input)\n"
+    "  local ok, err = asyncio.pcall(function()\n"
+    "    for i = 1, #input, SLICE do stdin:sendall(input:sub(i, i + SLICE - 1)) end\n"
+    "  end)\n"
+    "  stdin:close()\n"
+    "  if not ok and not (asyncio.is(err, asyncio.OSError) and UNWANTED[err.code]) then\n"
+    "    error(err, 0)\n"
+    "  end\n"
+    "end\n"
+    "\n"
+    "local function collect(stream)\n"
+    "  local data = stream:read(\"a\")\n"
+    "  stream:close()\n"
+    "  return data\n"
+    "end\n"
+    "\n"
+    "-- Process:communicate, whose arguments src/processes.c has checked\n"
+    "require(\"asyncio.process\").communicate = function(process, input)\n"
+    "  local stdin, stdout, stderr = process.stdin, process.stdout, process.stderr\n"
+    "  local out, err\n"
+    "  local work = {}\n"
+    "  if stdout then work[#work + 1] = function() out = collect(stdout) end end\n"
+    "  if stderr then work[#work + 1] = function() err = collect(stderr) end end\n"
+    "  if stdin and input and input ~= \"\" then\n"
+    "    work[#work + 1] = function() feed(stdin, input) end\n"
+    "  elseif stdin then\n"
+    "    stdin:close()\n"
+    "  end\n"
+    "  if work[2] then\n"
+    "    asyncio.gather(work)\n"
+    "  elseif work[1] then\n"
+    "    work[1]()\n"
+    "  end\n"
+    "  process:wait()\n"
+    "  return out, err\n"
+    "end\n"
+    "\n"
+    "return { PIPE = \"pipe\", DEVNULL = \"devnull\", STDOUT = \"stdout\" }\n";
+
 static const char lua_part_testing[] =
     "-- SPDX-License-Identifier: MIT\n"
     "--- Help for tests of asynchronous code: time is simulated, nothing sleeps.\n"
@@ -132,6 +183,7 @@ static const char lua_part_testing[] =
 
 static const asy_LuaPart asy_lua_parts[] = {
     {"asyncio.eyeballs", lua_part_eyeballs, sizeof lua_part_eyeballs - 1},
+    {"asyncio.subprocess", lua_part_subprocess, sizeof lua_part_subprocess - 1},
     {"asyncio.testing", lua_part_testing, sizeof lua_part_testing - 1},
     {NULL, NULL, 0},
 };

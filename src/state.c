@@ -17,6 +17,7 @@
 #include "locks.h"
 #include "loop.h"
 #include "parts.h"
+#include "processes.h"
 #include "queue.h"
 #include "redeliver.h"
 #include "request.h"
@@ -77,6 +78,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_inherit_open(L, S);
   asy_disposition_open(L, S);
   asy_signals_open(L, S);
+  asy_processes_open(L, S);
   asy_thread_open(L, S);
   asy_fd_open(L, S);
   asy_script_seal(L, S);

@@ -8,6 +8,8 @@
 #define ASY_SYS_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -18,14 +20,20 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
+#endif
+#ifdef __APPLE__
+#include <crt_externs.h>
+#else
+extern char **environ;
 #endif
 
 #define ASY_SYS_NO_SOCKET (-1)
@@ -262,7 +270,58 @@ static inline void asy_sys_watch_done(uv_os_sock_t own) {
 #endif
 }
 
+/* ---- child processes */
+
+#define ASY_SYS_SIGCHLD SIGCHLD
+#define ASY_SYS_ECHILD ECHILD
+#define ASY_SYS_HAS_GROUPS 1 /* a negative pid is a process group */
+#define ASY_SYS_SHELL "/bin/sh"
+#define ASY_SYS_SHELL_OPTION "-c"
+#define ASY_SYS_SHELL_FLAGS 0
+
+/* The environment, a list of "NAME=value" that ends with NULL. */
+static inline char **asy_sys_environ(void) {
+#ifdef __APPLE__
+  return *_NSGetEnviron();
+#else
+  return environ;
+#endif
+}
+
+/* Has this child ended? UV_EAGAIN: no. 0: yes, with this status, or killed by a signal, whose
+ * negative number it is. Else it is no child of ours (any more). */
+static inline int asy_sys_reap(int pid, int64_t *code) {
+  int status;
+  pid_t got;
+  do
+    got = waitpid((pid_t)pid, &status, WNOHANG);
+  while (got < 0 && errno == EINTR);
+  if (got == 0) return UV_EAGAIN;
+  if (got < 0) return asy_sys_error();
+  *code = WIFSIGNALED(status) ? -(int64_t)WTERMSIG(status) : (int64_t)WEXITSTATUS(status);
+  return 0;
+}
+
+static inline int asy_sys_fileno(FILE *file) {
+  return fileno(file);
+}
+
+static inline void asy_sys_close_file(int fd) {
+  close(fd);
+}
+
+static inline bool asy_sys_is_open(int fd) {
+  return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* The descriptor that a child process can be given of a socket or pipe; negative: none. */
+static inline int asy_sys_descriptor(uv_os_sock_t fd) {
+  return fd;
+}
+
 #else /* _WIN32 */
+#include <io.h>
+#include <stdlib.h>
 #include <ws2tcpip.h>
 /* after it */
 #include <afunix.h>
@@ -379,6 +438,43 @@ static inline int asy_sys_watch_events(uv_os_sock_t own, int status, int events)
 static inline void asy_sys_watch_done(uv_os_sock_t own) {
   (void)own;
 }
+
+/* ---- child processes: libuv itself tells when one has ended */
+
+#define ASY_SYS_SIGCHLD 0
+#define ASY_SYS_ECHILD 10
+#define ASY_SYS_HAS_GROUPS 0
+#define ASY_SYS_SHELL "cmd.exe"
+#define ASY_SYS_SHELL_OPTION "/c"
+#define ASY_SYS_SHELL_FLAGS UV_PROCESS_WINDOWS_VERBATIM_ARGUMENTS
+
+static inline char **asy_sys_environ(void) {
+  return _environ;
+}
+
+static inline int asy_sys_reap(int pid, int64_t *code) {
+  (void)pid;
+  (void)code;
+  return UV_EAGAIN;
+}
+
+static inline int asy_sys_fileno(FILE *file) {
+  return _fileno(file);
+}
+
+static inline void asy_sys_close_file(int fd) {
+  _close(fd);
+}
+
+static inline bool asy_sys_is_open(int fd) {
+  (void)fd;
+  return true;
+}
+
+static inline int asy_sys_descriptor(uv_os_sock_t fd) {
+  (void)fd;
+  return -1;
+}
 #endif
 
 static inline socklen_t asy_sys_length(const struct sockaddr *addr) {
@@ -440,10 +536,6 @@ static inline int64_t asy_sys_seek(uv_file fd, int64_t offset, int whence) {
   return at < 0 ? asy_sys_error() : (int64_t)at;
 }
 
-static inline void asy_sys_close_file(uv_file fd) {
-  close(fd);
-}
-
 /* A descriptor of our own for the same socket. */
 static inline int asy_sys_dup(uv_os_sock_t fd) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -456,10 +548,6 @@ static inline int asy_sys_dup(uv_os_sock_t fd) {
 static inline int64_t asy_sys_seek(uv_file fd, int64_t offset, int whence) {
   __int64 at = _lseeki64(fd, offset, whence);
   return at < 0 ? UV_EINVAL : (int64_t)at;
-}
-
-static inline void asy_sys_close_file(uv_file fd) {
-  (void)fd;
 }
 
 static inline int asy_sys_dup(uv_os_sock_t fd) {

@@ -22,13 +22,13 @@ local LAYERS <const> = {
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphores", "barrier", "locks", "queue" } },
   { name = "I/O base", ordered = true,
-    rooms = { "resource", "disposition", "arena", "addr", "sockopt", "datagram", "udp", "flow",
-      "copy" } },
-  { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
+    rooms = { "resource", "disposition", "child", "arena", "addr", "sockopt", "datagram", "udp",
+      "flow", "copy" } },
+  { name = "over a flow", rooms = { "reader", "writer", "socket", "pair", "plan" } },
   { name = "files", ordered = true,
     rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
-    rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "process", "signals",
+    rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "processes", "signals",
       "thread", "remote" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
@@ -40,7 +40,6 @@ local ALSO <const> = {
   ["locks > barrier"] = "the same",
   ["listen > server"] = "it makes servers",
   ["server > stream"] = "a server makes streams",
-  ["process > stream"] = "a child's stdin, stdout and stderr are streams",
 }
 
 -- Files that tools write, and that no rule of style holds for.
@@ -59,6 +58,7 @@ local WORDS <const> = {
   wrap = { patch = true },
   semaphores = { semaphore = true },
   signals = { signal = true },
+  processes = { process = true },
 }
 
 -- Callbacks that do get a lua_State.

@@ -48,6 +48,9 @@ local Condition = {}
 ---@class asyncio.Event
 local Event = {}
 
+---@class asyncio.Process
+local Process = {}
+
 ---@class asyncio.Queue
 local Queue = {}
 
@@ -753,6 +756,42 @@ function asyncio.Condition(lock) end
 ---@return asyncio.Stream # one end
 ---@return asyncio.Stream # the other end
 function asyncio.testing.stream_pair(opts) end
+
+---Start a program as a child process. It is found along PATH (the child's, if `env` sets one); each argument is one string, no shell looks at it.
+---@param program string name or path of the program
+---@param ... any its arguments, strings; then perhaps a table of options: `stdin`, `stdout`, `stderr`: "inherit" (also if not given), "pipe" (the Process has a Stream for it), "devnull", an open file of Lua's, a descriptor, an object with a method `fileno`, or a Stream, which is closed here once the child runs; for stderr also "stdout": where stdout goes; `cwd`: the child's directory; `env`: a table of all its variables; `extra_env`: variables to add to them or to this process's own, `false` removes one; `uid`, `gid`: who it runs as; `detached=true`: in a session of its own, and not killed when its loop closes; `process_group=true` (or 0): in a session of its own; signals, also those at the end of a scope or of the loop, go to the whole group; `limit`: bytes, of the Streams' input (65536); `grace`: seconds that the end of a scope gives it between SIGTERM and SIGKILL (5)
+---@return asyncio.Process # with the fields stdin, stdout, stderr, pid, returncode
+function asyncio.create_subprocess_exec(program, ...) end
+
+---Start a command line of the shell (/bin/sh) as a child process. What comes from outside does not belong into it unquoted: `create_subprocess_exec` has no such trap.
+---@param command string a line, or several
+---@param opts? table those of create_subprocess_exec
+---@return asyncio.Process # of the shell
+function asyncio.create_subprocess_shell(command, opts) end
+
+---Wait until the child has ended. Several tasks may do so. Streams may have output of the child's that is not read yet; a child that writes more than a pipe holds, to a pipe that nobody reads, never ends: `communicate` reads.
+---
+---Waits: yes. When cancelled: raises CancelledError; the child runs on
+---@return integer # its exit status; or, if a signal killed it, minus the number of the signal
+function Process:wait() end
+
+---Send input to the child, read what it writes until both ends are there, and wait for its end: all at once, so that neither side blocks the other. That the child does not read all of its input is no error.
+---
+---Waits: yes. When cancelled: raises CancelledError; the child runs on. What was read and not returned can still be read
+---@param input? string for its stdin, which is closed then, and also if there is no input
+---@return string? # what it wrote to stdout; nil if that is no pipe
+---@return string? # what it wrote to stderr; nil if that is no pipe
+function Process:communicate(input) end
+
+---Send a signal to the child; to its whole group, if it was started with `process_group`.
+---@param signal any name ("SIGHUP") or number of the signal
+function Process:send_signal(signal) end
+
+---Ask the child to end: SIGTERM.
+function Process:terminate() end
+
+---End the child: SIGKILL.
+function Process:kill() end
 
 ---Put an item into the queue; wait until there is room for it.
 ---
