@@ -739,6 +739,20 @@ describe("a finalizer", function()
 end)
 
 describe("asyncio.isfuture", function()
+  it("is not deceived by what a script takes from a future's metatable", inside(function(loop)
+    local meta <const>, added <const> = getmetatable(io.stdout), {}
+    for key, value in pairs(getmetatable(loop:create_future())) do
+      if meta[key] == nil then
+        meta[key] = value
+        added[#added + 1] = key
+      end
+    end
+    local taken <const> = asyncio.isfuture(io.stdout)
+    for _, key in ipairs(added) do meta[key] = nil end
+    assert.is_true(#added > 0)
+    assert.is_false(taken)
+  end))
+
   it("tells futures and tasks from all else", inside(function()
     assert.is_true(asyncio.isfuture(asyncio.current_task()))
     assert.is_true(asyncio.isfuture(future()))

@@ -18,17 +18,23 @@
  * shelf. The field with this address as key holds the Loop. */
 static const char future_key = 0;
 
-static bool future_is_type(lua_State *L, int mt) {
-  bool found = lua_rawgetp(L, mt, &future_key) != LUA_TNIL;
+/* Is the metatable on top one of the two of a loop? The field alone does not say it: a script may
+ * have put it into the metatable of something else. */
+static bool future_is_type(lua_State *L, asy_State *S) {
+  const void *mt = lua_topointer(L, -1);
+  lua_rawgetp(L, -1, &future_key);
+  asy_Loop *loop = asy_type_test(L, S, -1, ASY_SLOT_LOOP_TYPE);
   lua_pop(L, 1);
-  return found;
+  return loop && loop->shelf &&
+         (mt == lua_topointer(loop->shelf, ASY_LOOP_FUTURE_TYPE) ||
+          mt == lua_topointer(loop->shelf, ASY_LOOP_TASK_TYPE));
 }
 
 asy_Future *asy_future_test(lua_State *L, asy_State *S, int idx) {
   void *p = lua_touserdata(L, idx);
   if (!p || !lua_getmetatable(L, idx)) return NULL;
   const void *mt = lua_topointer(L, -1);
-  bool found = mt == S->task_type || mt == S->future_type || future_is_type(L, -1);
+  bool found = mt == S->task_type || mt == S->future_type || future_is_type(L, S);
   lua_pop(L, 1);
   return found ? p : NULL;
 }
