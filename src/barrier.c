@@ -248,5 +248,5 @@ static const luaL_Reg barrier_functions[] = {{"Barrier", barrier_barrier}, {NULL
 
 void asy_barrier_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_BARRIER, "asyncio.Barrier", barrier_methods);
-  asy_set_functions(L, S, barrier_functions);
+  asy_add_functions(L, S, barrier_functions);
 }

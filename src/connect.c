@@ -331,5 +331,5 @@ static int connect_open_unix(lua_State *L) {
 void asy_connect_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {
       {"open_connection", connect_open}, {"open_unix_connection", connect_open_unix}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

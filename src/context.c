@@ -196,5 +196,5 @@ void asy_context_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {{"ContextVar", context_var_new}, {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_CONTEXT_VAR, "asyncio.ContextVar", methods);
   asy_type_new(L, S, ASY_SLOT_TOKEN, "asyncio.Token", token_methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

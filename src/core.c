@@ -34,47 +34,100 @@ void asy_set_functions(lua_State *L, asy_State *S, const luaL_Reg *functions) {
   luaL_setfuncs(L, functions, 1);
 }
 
-/* Register methods in a metatable and its __index table, both given by stack index. */
-static void core_register(lua_State *L, asy_State *S, int mt, int index, const luaL_Reg *methods) {
-  luaL_checkstack(L, 3, NULL);
-  for (; methods->name; methods++) {
-    asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-    lua_pushcclosure(L, methods->func, 1);
-    lua_setfield(L, strncmp(methods->name, "__", 2) ? index : mt, methods->name);
-  }
+static void core_list(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *functions) {
+  if (S->list_count == ASY_MOST_LISTS) luaL_error(L, "too many lists of functions");
+  S->lists[S->list_count].functions = functions;
+  S->lists[S->list_count++].slot = (uint8_t)slot;
 }
 
 void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name,
                   const luaL_Reg *methods) {
-  luaL_checkstack(L, 6, NULL);
-  lua_createtable(L, 0, 8);
-  int mt = lua_gettop(L);
-  lua_pushstring(L, name);
-  lua_setfield(L, mt, "__name");
-  int count = 0;
-  while (methods[count].name)
-    count++;
-  lua_createtable(L, 0, count ? count : 48); /* none: Loop, whose methods come from many rooms */
-  lua_pushvalue(L, -1);
-  lua_setfield(L, mt, "__index");
-  core_register(L, S, mt, mt + 1, methods); /* may bring an __index function of its own */
-  lua_settop(L, mt);
-  S->types[slot] = lua_topointer(L, mt);
-  asy_shelf_set(L, S->shelf, slot);
+  S->names[slot] = name;
+  core_list(L, S, slot, methods);
 }
 
 void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *methods) {
+  core_list(L, S, slot, methods);
+}
+
+const luaL_Reg *asy_functions_next(const asy_State *S, asy_Slot slot, int *i) {
+  while (*i < S->list_count && S->lists[*i].slot != slot)
+    ++*i;
+  return *i < S->list_count ? S->lists[(*i)++].functions : NULL;
+}
+
+static lua_CFunction core_find(const asy_State *S, asy_Slot slot, const char *name) {
+  const luaL_Reg *f;
+  for (int i = 0; (f = asy_functions_next(S, slot, &i)) != NULL;)
+    for (; f->name; f++)
+      if (strcmp(f->name, name) == 0) return f->func;
+  return NULL;
+}
+
+bool asy_function_push(lua_State *L, asy_State *S, asy_Slot slot, const char *name) {
+  lua_CFunction f = core_find(S, slot, name);
+  if (!f) return false;
+  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
+  lua_pushcclosure(L, f, 1);
+  return true;
+}
+
+void asy_method_push(lua_State *L, asy_State *S, asy_Slot slot) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL || lua_type(L, 2) != LUA_TSTRING) return;
+  const char *name = lua_tostring(L, 2);
+  if (strncmp(name, "__", 2) == 0 || !asy_function_push(L, S, slot, name)) return;
+  lua_replace(L, -2);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, lua_upvalueindex(2));
+}
+
+void asy_add_functions(lua_State *L, asy_State *S, const luaL_Reg *functions) {
+  core_list(L, S, ASY_SLOT_MODULE, functions);
+}
+
+/* Fill a metatable and, above it, its table of methods, unless there is an __index function, which
+ * does that. */
+static void core_fill_type(lua_State *L, asy_State *S, asy_Slot slot, lua_CFunction index) {
+  const luaL_Reg *method;
+  for (int i = 0; (method = asy_functions_next(S, slot, &i)) != NULL;)
+    for (; method->name; method++) {
+      bool meta = strncmp(method->name, "__", 2) == 0;
+      if (method->func == index || (index && !meta)) continue;
+      asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
+      lua_pushcclosure(L, method->func, 1);
+      lua_setfield(L, meta ? -3 : -2, method->name);
+    }
+}
+
+static void core_make_type(lua_State *L, asy_State *S, asy_Slot slot) {
+  lua_CFunction index = core_find(S, slot, "__index");
   luaL_checkstack(L, 6, NULL);
+  lua_createtable(L, 0, 8);
+  lua_pushstring(L, S->names[slot]);
+  lua_setfield(L, -2, "__name");
+  lua_createtable(L, 0, 16);
+  core_fill_type(L, S, slot, index);
+  if (index) {
+    asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
+    lua_insert(L, -2);
+    lua_pushcclosure(L, index, 2);
+  }
+  lua_setfield(L, -2, "__index");
+  S->types[slot] = lua_topointer(L, -1);
+  asy_shelf_set(L, S->shelf, slot);
+}
+
+void asy_type_push(lua_State *L, asy_State *S, asy_Slot slot) {
+  if (ASY_UNLIKELY(!S->types[slot])) core_make_type(L, S, slot);
   asy_shelf_push(L, S->shelf, slot);
-  int mt = lua_gettop(L);
-  lua_getfield(L, mt, "__index");
-  core_register(L, S, mt, mt + 1, methods);
-  lua_settop(L, mt - 1);
 }
 
 void *asy_type_create(lua_State *L, asy_State *S, asy_Slot slot, size_t size, int nuv) {
   if (ASY_UNLIKELY(nuv >= USHRT_MAX))
     luaL_error(L, "too many arguments"); /* Lua would take the number modulo 65536 */
+  if (ASY_UNLIKELY(!S->types[slot])) core_make_type(L, S, slot);
   void *p = lua_newuserdatauv(L, size, nuv);
   memset(p, 0, size);
   asy_shelf_push(L, S->shelf, slot);
@@ -84,13 +137,7 @@ void *asy_type_create(lua_State *L, asy_State *S, asy_Slot slot, size_t size, in
 
 void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot) {
   void *p = asy_type_test(L, S, arg, slot);
-  if (!p) {
-    asy_shelf_push(L, S->shelf, slot);
-    lua_getfield(L, -1, "__name");
-    const char *name = lua_tostring(L, -1);
-    lua_pop(L, 2); /* the metatable keeps the name; what was not passed must stay "no value" */
-    luaL_typeerror(L, arg, name);
-  }
+  if (!p) luaL_typeerror(L, arg, S->names[slot]);
   return p;
 }
 

@@ -100,6 +100,7 @@ typedef enum asy_Slot {
   ASY_SLOT_LOOP,   /* the loop of set_event_loop, or nil */
   ASY_SLOT_TRACEBACK, /* of the last error in a callback; error.c */
   ASY_SLOT_CONTEXT,   /* the context outside tasks and callbacks: table or nil */
+  ASY_SLOT_FS,        /* the functions of asyncio.fs are listed under it; fs.c */
   ASY_SLOT_FUTURE,    /* metatables from here on; of Future and Task each loop has its own copy */
   ASY_SLOT_TASK,
   ASY_SLOT_FAILURE, /* internal: the error of a failed future, which reports itself when nobody has
@@ -134,6 +135,8 @@ typedef enum asy_Slot {
   ASY_SLOT_COUNT = ASY_SLOT_PROCESS
 } asy_Slot;
 
+#define ASY_MOST_LISTS 128
+
 /* One per Lua state. Who sets a field stands at the end of its comment. */
 struct asy_State {
   lua_State *main;  /* the state's main thread; core.c */
@@ -141,6 +144,16 @@ struct asy_State {
 
   /* lua_topointer of each metatable, NULL for the other slots; asy_type_new */
   const void *types[ASY_SLOT_COUNT + 1];
+  const char *names[ASY_SLOT_COUNT + 1]; /* of the types; asy_type_new */
+
+  /* What the rooms have registered: functions of the module (ASY_SLOT_MODULE) and methods of types,
+   * which become Lua values when they are needed; core.c */
+  struct {
+    const luaL_Reg *functions;
+    uint8_t slot;
+  } lists[ASY_MOST_LISTS];
+  int list_count;
+
   const void
       *future_type; /* the same of the loop that was made or driven last, or NULL; future.c */
   const void *task_type;
@@ -310,13 +323,39 @@ ASY_FUNC void asy_add_protector(asy_State *S, lua_CFunction f, int place);
 
 /* ---- Types (core.c) */
 
-/* Make the metatable of a type and put it into its slot: `name` as in "asyncio.Lock"; methods get
- * the State as upvalue and go into __index, metamethods (names with __) into the metatable itself.
- * [-0, +0, m] */
+/* Opening the library makes hardly any Lua values: a program that only runs a task need not pay for
+ * what it never looks at. A type's metatable is made with its first object, a function of the
+ * module when it is first looked at. Until then there are only lists, which are static. */
+
+/* Declare a type: `name` as in "asyncio.Lock"; methods get the State as upvalue and go into
+ * __index, metamethods (names with __) into the metatable itself. An __index function gets as
+ * second upvalue an empty table of methods, for asy_method_push. [-0, +0, v] */
 ASY_FUNC void asy_type_new(lua_State *L, asy_State *S, asy_Slot slot, const char *name,
                            const luaL_Reg *methods);
 
-/* Register functions in the table on top, with the State as upvalue. [-0, +0, m] */
+/* Add methods (and metamethods) to a type that was declared, or functions to ASY_SLOT_FS.
+ * [-0, +0, v] */
+ASY_FUNC void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *methods);
+
+/* Push a type's metatable. [-0, +1, m] */
+ASY_FUNC void asy_type_push(lua_State *L, asy_State *S, asy_Slot slot);
+
+/* For a type's __index function: push the method whose name is at 2, or nil. What was looked at
+ * before is in the table of upvalue 2. [-0, +1, m] */
+ASY_FUNC void asy_method_push(lua_State *L, asy_State *S, asy_Slot slot);
+
+/* Declare functions of the module, which get the State as upvalue. [-0, +0, v] */
+ASY_FUNC void asy_add_functions(lua_State *L, asy_State *S, const luaL_Reg *functions);
+
+/* Push the function that a type's or (ASY_SLOT_MODULE) the module's lists have under this name;
+ * false, and nothing is pushed, if there is none. [-0, +(0|1), m] */
+ASY_FUNC bool asy_function_push(lua_State *L, asy_State *S, asy_Slot slot, const char *name);
+
+/* The first of these lists from number i (0 at first) on, or NULL; i becomes the number after it.
+ * [-0, +0, -] */
+ASY_FUNC const luaL_Reg *asy_functions_next(const asy_State *S, asy_Slot slot, int *i);
+
+/* Put functions into the table on top, with the State as upvalue. [-0, +0, m] */
 ASY_FUNC void asy_set_functions(lua_State *L, asy_State *S, const luaL_Reg *functions);
 
 /* New userdata of a type with n user values, zeroed. [-0, +1, m] */
@@ -333,9 +372,6 @@ static inline void *asy_type_test(lua_State *L, asy_State *S, int idx, asy_Slot 
 
 /* The same, or an argument error that names the type. [-0, +0, v] */
 ASY_FUNC void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot);
-
-/* Add methods (and metamethods) to a type that exists. [-0, +0, m] */
-ASY_FUNC void asy_type_add(lua_State *L, asy_State *S, asy_Slot slot, const luaL_Reg *methods);
 
 /* ---- Small helpers for bindings (core.c) */
 

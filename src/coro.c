@@ -226,5 +226,5 @@ void asy_coro_open(lua_State *L, asy_State *S) {
                                        {"iscoroutinefunction", coro_iscoroutinefunction},
                                        {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_COROUTINE, "asyncio.Coroutine", methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -2,9 +2,9 @@
 /* error.c - error objects, their classes, tracebacks, and the exception handler.
  *
  * An error object is a table {message = ..., ...} whose metatable is its class; a class is a table
- * {name = ...} that makes error objects when it is called. The classes lie on the state's shelf, so
- * that a test for a class is one comparison of metatables. What nobody can catch goes to
- * asy_error_handle: the loop's handler, or a report on stderr. */
+ * {name = ...} that makes error objects when it is called. A class is made when it is first needed,
+ * and lies on the state's shelf, so that a test for it is one comparison of metatables. What nobody
+ * can catch goes to asy_error_handle: the loop's handler, or a report on stderr. */
 #include "error.h"
 
 #include <stdarg.h>
@@ -28,7 +28,27 @@ static const char *const error_names[] = {
     "OSError",
 };
 
+const char *asy_error_class_name(asy_Class cls) {
+  return error_names[cls];
+}
+
 /* ---- making and raising */
+
+static void error_make_class(lua_State *L, asy_State *S, asy_Class cls);
+
+static void error_push_class(lua_State *L, asy_State *S, asy_Class cls) {
+  if (ASY_UNLIKELY(!S->types[cls])) error_make_class(L, S, cls);
+  asy_shelf_push(L, S->shelf, (int)cls);
+}
+
+bool asy_error_push_class(lua_State *L, asy_State *S, const char *name) {
+  for (int cls = ASY_CANCELLED_ERROR; cls <= ASY_CLASS_COUNT; cls++) {
+    if (strcmp(error_names[cls], name) != 0) continue;
+    error_push_class(L, S, (asy_Class)cls);
+    return true;
+  }
+  return false;
+}
 
 void asy_error_wrap(lua_State *L, asy_State *S, asy_Class cls) {
   lua_createtable(L, 0, 1);
@@ -37,7 +57,7 @@ void asy_error_wrap(lua_State *L, asy_State *S, asy_Class cls) {
     lua_pop(L, 1);
   else
     lua_setfield(L, -2, "message");
-  asy_shelf_push(L, S->shelf, (int)cls);
+  error_push_class(L, S, cls);
   lua_setmetatable(L, -2);
 }
 
@@ -155,7 +175,10 @@ static int error_group_tostring(lua_State *L) {
   return 1;
 }
 
-static void error_class_new(lua_State *L, asy_State *S, asy_Class cls) {
+static void error_make_class(lua_State *L, asy_State *S, asy_Class cls) {
+  static const luaL_Reg functions[] = {
+      {"__call", error_class_call}, {"__tostring", error_class_tostring}, {NULL, NULL}};
+  luaL_checkstack(L, 4, NULL);
   lua_createtable(L, 0, 4); /* the class: metatable of its errors, and their __index */
   lua_pushstring(L, error_names[cls]);
   lua_setfield(L, -2, "name");
@@ -165,10 +188,9 @@ static void error_class_new(lua_State *L, asy_State *S, asy_Class cls) {
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, cls == ASY_EXCEPTION_GROUP ? error_group_tostring : error_tostring);
   lua_setfield(L, -2, "__tostring");
-  lua_pushvalue(L, -2); /* the metatable that makes a class callable; shared */
+  luaL_newlib(L, functions);
   lua_setmetatable(L, -2);
   S->types[cls] = lua_topointer(L, -1);
-  lua_pushvalue(L, -1);
   asy_shelf_set(L, S->shelf, (int)cls);
 }
 
@@ -422,19 +444,9 @@ bool asy_error_call(lua_State *L, asy_Loop *loop, int nargs, const char *message
 }
 
 void asy_error_open(lua_State *L, asy_State *S) {
-  lua_createtable(L, 0, 2);
-  lua_pushcfunction(L, error_class_call);
-  lua_setfield(L, -2, "__call");
-  lua_pushcfunction(L, error_class_tostring);
-  lua_setfield(L, -2, "__tostring");
-  for (int cls = ASY_CANCELLED_ERROR; cls <= ASY_CLASS_COUNT; cls++) {
-    error_class_new(L, S, (asy_Class)cls);
-    lua_setfield(L, -3, error_names[cls]);
-  }
-  lua_pop(L, 1);
   static const luaL_Reg functions[] = {
       {"is", error_is}, {"pcall", error_pcall}, {"xpcall", error_xpcall}, {NULL, NULL}};
   asy_add_protector(S, error_pcall, 2);
   asy_add_protector(S, error_xpcall, ASY_PLACE_IN_XPCALL);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -50,7 +50,13 @@ ASY_FUNC void asy_error_report(lua_State *L, asy_Loop *loop, const char *message
 /* Call the exception handler, or the default one, with the context table on top. [-1, +0, -] */
 ASY_FUNC void asy_error_handle(lua_State *L, asy_Loop *loop);
 
-/* Make the classes and register `is`, `pcall`, `xpcall` in the module table on top. [-0, +0, m] */
+/* The name of a class, without "asyncio.". [-0, +0, -] */
+ASY_FUNC const char *asy_error_class_name(asy_Class cls);
+
+/* Push the class of this name; false, and nothing is pushed, if there is none. [-0, +(0|1), m] */
+ASY_FUNC bool asy_error_push_class(lua_State *L, asy_State *S, const char *name);
+
+/* Declare `is`, `pcall` and `xpcall`. [-0, +0, v] */
 ASY_FUNC void asy_error_open(lua_State *L, asy_State *S);
 
 #endif

@@ -617,6 +617,6 @@ void asy_fd_open(lua_State *L, asy_State *S) {
                                      {"remove_reader", fd_remove_reader},
                                      {"remove_writer", fd_remove_writer},
                                      {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
 }

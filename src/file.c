@@ -559,7 +559,7 @@ void asy_file_open(lua_State *L, asy_State *S) {
                                      {"__gc", asy_disk_gc},
                                      {"__tostring", file_tostring},
                                      {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_new(L, S, ASY_SLOT_FILE, "asyncio.File", methods);
   asy_fileread_open(L, S);
 }

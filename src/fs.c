@@ -752,7 +752,14 @@ void asy_fs_open(lua_State *L, asy_State *S) {
       {"symlink", fs_symlink}, {"readlink", fs_readlink}, {"realpath", fs_realpath},
       {"chmod", fs_chmod},     {"utime", fs_utime},       {"mkdtemp", fs_mkdtemp},
       {"mkstemp", fs_mkstemp}, {"scandir", fs_scandir},   {NULL, NULL}};
-  lua_createtable(L, 0, sizeof functions / sizeof *functions);
-  asy_set_functions(L, S, functions);
-  lua_setfield(L, -2, "fs");
+  asy_type_add(L, S, ASY_SLOT_FS, functions);
+}
+
+bool asy_fs_push(lua_State *L, asy_State *S, const char *name) {
+  const luaL_Reg *functions;
+  if (strcmp(name, "fs") != 0) return false;
+  lua_createtable(L, 0, 24);
+  for (int i = 0; (functions = asy_functions_next(S, ASY_SLOT_FS, &i)) != NULL;)
+    asy_set_functions(L, S, functions);
+  return true;
 }

@@ -5,7 +5,10 @@
 
 #include "request.h"
 
-/* Put the table `fs` into the module table on top. [-0, +0, m] */
+/* Declare its functions. [-0, +0, v] */
 ASY_FUNC void asy_fs_open(lua_State *L, asy_State *S);
+
+/* Push the table, if its name is asked for; else false, and nothing is pushed. [-0, +(0|1), m] */
+ASY_FUNC bool asy_fs_push(lua_State *L, asy_State *S, const char *name);
 
 #endif

@@ -47,7 +47,7 @@ asy_Future *asy_future_check(lua_State *L, asy_State *S, int arg) {
 /* The copy of a metatable for the loop on top. */
 static void future_make_type(lua_State *L, asy_Loop *loop, asy_Slot from, asy_LoopSlot to) {
   lua_createtable(L, 0, 8);
-  asy_shelf_push(L, loop->S->shelf, from);
+  asy_type_push(L, loop->S, from);
   for (lua_pushnil(L); lua_next(L, -2);) {
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
@@ -738,5 +738,5 @@ void asy_future_open(lua_State *L, asy_State *S) {
   asy_type_add(L, S, ASY_SLOT_FUTURE, meta);
   asy_type_new(L, S, ASY_SLOT_FAILURE, "asyncio.Failure", failure_meta);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -783,7 +783,7 @@ void asy_gather_open(lua_State *L, asy_State *S) {
                                        {"shield", gather_shield},
                                        {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_GATHER, "asyncio.gather", methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   for (int i = 0; i < 3; i++) {
     lua_pushstring(L, gather_when_names[i]);
     lua_setfield(L, -2, gather_when_names[i]);

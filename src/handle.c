@@ -374,5 +374,5 @@ void asy_handle_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_HANDLE, "asyncio.Handle", handle_methods);
   asy_type_new(L, S, ASY_SLOT_TIMER_HANDLE, "asyncio.TimerHandle", timer_methods);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

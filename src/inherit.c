@@ -85,5 +85,5 @@ static int inherit_listen_fds(lua_State *L) {
 
 void asy_inherit_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {{"listen_fds", inherit_listen_fds}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

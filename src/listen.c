@@ -443,5 +443,5 @@ void asy_listen_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {{"start_server", listen_start_server},
                                        {"start_unix_server", listen_start_unix_server},
                                        {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -631,7 +631,7 @@ void asy_locks_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_LOCK, "asyncio.Lock", locks_lock_methods);
   asy_type_new(L, S, ASY_SLOT_EVENT, "asyncio.Event", locks_event_methods);
   asy_type_new(L, S, ASY_SLOT_CONDITION, "asyncio.Condition", locks_condition_methods);
-  asy_set_functions(L, S, locks_functions);
+  asy_add_functions(L, S, locks_functions);
   asy_semaphores_open(L, S);
   asy_barrier_open(L, S);
 }

@@ -25,19 +25,13 @@ static void parts_load(lua_State *L, int module, const asy_LuaPart *part) {
   lua_remove(L, -2);
 }
 
-/* __index of the module table: [1] module, [2] key */
-static int parts_index(lua_State *L) {
-  if (lua_type(L, 2) != LUA_TSTRING) return 0;
-  const char *key = lua_tostring(L, 2);
+bool asy_parts_push(lua_State *L, int module, const char *name) {
   for (const asy_LuaPart *part = asy_lua_parts; part->name; part++) {
-    if (strcmp(part->name + strlen("asyncio."), key) != 0) continue;
-    parts_load(L, 1, part);
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, 1);
-    return 1;
+    if (strcmp(part->name + strlen("asyncio."), name) != 0) continue;
+    parts_load(L, module, part);
+    return true;
   }
-  return 0;
+  return false;
 }
 
 /* package.preload["asyncio.<part>"]: upvalue 2 is the module table */
@@ -48,10 +42,6 @@ static int parts_require(lua_State *L) {
 
 void asy_parts_open(lua_State *L, asy_State *S) {
   int module = lua_gettop(L);
-  lua_createtable(L, 0, 1);
-  lua_pushcfunction(L, parts_index);
-  lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, module);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const asy_LuaPart *part = asy_lua_parts; part->name; part++) {
     asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);

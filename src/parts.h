@@ -5,8 +5,11 @@
 
 #include "core.h"
 
-/* Make the parts reachable from the module table on top, and by require; each is loaded at its
- * first use. [-0, +0, m] */
+/* Push the part that the module, at this positive index, has under this name; false, and nothing is
+ * pushed, if there is none. [-0, +(0|1), v] */
+ASY_FUNC bool asy_parts_push(lua_State *L, int module, const char *name);
+
+/* Make the parts known to require; the module table is on top. [-0, +0, m] */
 ASY_FUNC void asy_parts_open(lua_State *L, asy_State *S);
 
 #endif

@@ -463,7 +463,8 @@ static void process_push_field(lua_State *L, const asy_Child *c, bool is_pid) {
 
 /* Fields; everything else is a method. Upvalue 2: the methods. */
 static int process_index(lua_State *L) {
-  process_Process *p = asy_type_check(L, asy_state(L), 1, ASY_SLOT_PROCESS);
+  asy_State *S = asy_state(L);
+  process_Process *p = asy_type_check(L, S, 1, ASY_SLOT_PROCESS);
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   lua_settop(L, 2);
   for (int i = 0; i < ASY_PLAN_STREAMS; i++)
@@ -475,7 +476,7 @@ static int process_index(lua_State *L) {
   if (is_pid || strcmp(key, "returncode") == 0)
     process_push_field(L, p->child, is_pid);
   else
-    lua_gettable(L, lua_upvalueindex(2));
+    asy_method_push(L, S, ASY_SLOT_PROCESS);
   return 1;
 }
 
@@ -510,18 +511,13 @@ void asy_processes_open(lua_State *L, asy_State *S) {
                                      {"terminate", process_terminate},
                                      {"kill", process_kill},
                                      {"__close", process_scope},
+                                     {"__index", process_index},
                                      {"__tostring", process_tostring},
                                      {"__gc", process_gc},
                                      {NULL, NULL}};
   static const luaL_Reg loaders[] = {{PROCESS_PART, process_load}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_new(L, S, ASY_SLOT_PROCESS, "asyncio.Process", methods);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_PROCESS);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-  lua_getfield(L, -2, "__index");
-  lua_pushcclosure(L, process_index, 2);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   asy_set_functions(L, S, loaders);
   lua_pop(L, 1);

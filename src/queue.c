@@ -802,5 +802,5 @@ void asy_queue_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_QUEUE, "asyncio.Queue", queue_methods);
   asy_type_new(L, S, ASY_SLOT_LIFO_QUEUE, "asyncio.LifoQueue", queue_methods);
   asy_type_new(L, S, ASY_SLOT_PRIORITY_QUEUE, "asyncio.PriorityQueue", queue_methods);
-  asy_set_functions(L, S, queue_functions);
+  asy_add_functions(L, S, queue_functions);
 }

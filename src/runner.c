@@ -275,5 +275,5 @@ void asy_runner_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {
       {"run", runner_run_function}, {"Runner", runner_new}, {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_RUNNER, "asyncio.Runner", methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -87,6 +87,18 @@ static void scope_push_function(lua_State *L) {
   lua_call(L, 0, 1);
 }
 
+/* Push it; it is made when it is first needed. */
+static void scope_push_runner(lua_State *L, asy_State *S) {
+  asy_type_push(L, S, ASY_SLOT_TIMEOUT);
+  if (lua_getfield(L, -1, scope_field) == LUA_TNIL) {
+    lua_pop(L, 1);
+    scope_push_function(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, scope_field);
+  }
+  lua_replace(L, -2);
+}
+
 static int scope_k_within(lua_State *L, int status, lua_KContext base) {
   (void)status;
   return lua_gettop(L) - (int)base;
@@ -96,12 +108,10 @@ static int scope_k_within(lua_State *L, int status, lua_KContext base) {
  * its results. */
 static int scope_within(lua_State *L, asy_State *S, int nargs) {
   int base = lua_gettop(L) - nargs - 2;
-  luaL_checkstack(L, 3, NULL);
+  luaL_checkstack(L, LUA_MINSTACK, NULL);
   lua_insert(L, base + 1);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_TIMEOUT);
-  lua_getfield(L, -1, scope_field);
+  scope_push_runner(L, S);
   lua_insert(L, base + 1);
-  lua_pop(L, 1);
   lua_callk(L, nargs + 2, LUA_MULTRET, base, scope_k_within);
   return scope_k_within(L, LUA_OK, base);
 }
@@ -744,10 +754,6 @@ void asy_scope_open(lua_State *L, asy_State *S) {
                                        {"TaskGroup", group_new},
                                        {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_TIMEOUT, "asyncio.Timeout", timeout_methods);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_TIMEOUT);
-  scope_push_function(L);
-  lua_setfield(L, -2, scope_field);
-  lua_pop(L, 1);
   asy_type_new(L, S, ASY_SLOT_TASK_GROUP, "asyncio.TaskGroup", group_methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

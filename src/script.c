@@ -375,14 +375,15 @@ static int script_get_debug(lua_State *L) {
   return 1;
 }
 
-/* loop.slow_callback_duration is a number; everything else is a method. Upvalue 2: the methods. */
+/* loop.slow_callback_duration is a number; everything else is a method. */
 static int script_index(lua_State *L) {
-  asy_Loop *loop = asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  asy_State *S = asy_state(L);
+  asy_Loop *loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
   lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "slow_callback_duration") == 0)
     lua_pushnumber(L, loop->slow_callback);
   else
-    lua_gettable(L, lua_upvalueindex(2));
+    asy_method_push(L, S, ASY_SLOT_LOOP_TYPE);
   return 1;
 }
 
@@ -404,15 +405,6 @@ static int script_tostring(lua_State *L) {
   return 1;
 }
 
-void asy_script_seal(lua_State *L, asy_State *S) {
-  asy_shelf_push(L, S->shelf, ASY_SLOT_LOOP_TYPE);
-  asy_shelf_push(L, S->shelf, ASY_SLOT_STATE);
-  lua_getfield(L, -2, "__index");
-  lua_pushcclosure(L, script_index, 2);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void asy_script_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {{"run_until_complete", script_run_until_complete},
                                      {"run_forever", script_run_forever},
@@ -425,6 +417,7 @@ void asy_script_open(lua_State *L, asy_State *S) {
                                      {"call_exception_handler", script_call_exception_handler},
                                      {"set_debug", script_set_debug},
                                      {"get_debug", script_get_debug},
+                                     {"__index", script_index},
                                      {"__newindex", script_newindex},
                                      {"__tostring", script_tostring},
                                      {NULL, NULL}};
@@ -434,5 +427,5 @@ void asy_script_open(lua_State *L, asy_State *S) {
       {"ensure_future", script_ensure_future},   {NULL, NULL}};
   S->toplevel = script_toplevel;
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

@@ -13,9 +13,6 @@ ASY_FUNC int asy_script_results(lua_State *L, int fut);
  * its results or raises. The future lies at `aw` then. [-?, +n, v] */
 ASY_FUNC int asy_script_run_until_complete(lua_State *L, asy_Loop *loop, int aw);
 
-/* Every room has added its methods: give Loop its fields. [-0, +0, m] */
-ASY_FUNC void asy_script_seal(lua_State *L, asy_State *S);
-
 ASY_FUNC void asy_script_open(lua_State *L, asy_State *S);
 
 #endif

@@ -254,5 +254,5 @@ static const luaL_Reg semaphore_functions[] = {
 void asy_semaphores_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_SEMAPHORE, "asyncio.Semaphore", semaphore_methods);
   asy_type_new(L, S, ASY_SLOT_BOUNDED_SEMAPHORE, "asyncio.BoundedSemaphore", semaphore_methods);
-  asy_set_functions(L, S, semaphore_functions);
+  asy_add_functions(L, S, semaphore_functions);
 }

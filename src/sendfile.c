@@ -248,6 +248,6 @@ static int sendfile_loop_sendfile(lua_State *L) {
 void asy_sendfile_open(lua_State *L, asy_State *S) {
   static const luaL_Reg functions[] = {{"sendfile", sendfile_sendfile}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"sendfile", sendfile_loop_sendfile}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
 }

@@ -672,7 +672,7 @@ void asy_socket_open(lua_State *L, asy_State *S) {
                                      {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {
       {"sock_accept", socket_sock_accept}, {"sock_connect", socket_sock_connect}, {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_add(L, S, ASY_SLOT_STREAM, methods);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);
 }

@@ -81,7 +81,6 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_processes_open(L, S);
   asy_thread_open(L, S);
   asy_fd_open(L, S);
-  asy_script_seal(L, S);
   asy_parts_open(L, S);
 }
 
@@ -94,6 +93,62 @@ __attribute__((used))
 #endif
 static state_CloseSlot *const state_newest = lua_closeslot;
 
+/* __index of the module: a function, a class of errors or a part that is looked at for the first
+ * time. [1] module, [2] key */
+static int state_index(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (lua_type(L, 2) != LUA_TSTRING) return 0;
+  const char *name = lua_tostring(L, 2);
+  asy_State *S = asy_state(L);
+  if (!asy_function_push(L, S, ASY_SLOT_MODULE, name) && !asy_error_push_class(L, S, name) &&
+      !asy_fs_push(L, S, name) && !asy_parts_push(L, 1, name))
+    return 0;
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, 1);
+  return 1;
+}
+
+static int state_next(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  if (lua_next(L, 1)) return 2;
+  lua_pushnil(L);
+  return 1;
+}
+
+/* Look at a field of the module at 1. */
+static void state_touch(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  lua_pop(L, 1);
+}
+
+/* __pairs of the module: with all its functions and classes. [1] module */
+static int state_pairs(lua_State *L) {
+  const asy_State *S = asy_state(L);
+  const luaL_Reg *f;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  for (int i = 0; (f = asy_functions_next(S, ASY_SLOT_MODULE, &i)) != NULL;)
+    for (; f->name; f++)
+      state_touch(L, f->name);
+  for (int cls = ASY_CANCELLED_ERROR; cls <= ASY_CLASS_COUNT; cls++)
+    state_touch(L, asy_error_class_name((asy_Class)cls));
+  state_touch(L, "fs");
+  lua_pushcfunction(L, state_next);
+  lua_insert(L, 1);
+  return 2;
+}
+
+/* Give the module, the table on top, its metatable. */
+static void state_set_metatable(lua_State *L, asy_State *S) {
+  static const luaL_Reg functions[] = {
+      {"__index", state_index}, {"__pairs", state_pairs}, {NULL, NULL}};
+  lua_createtable(L, 0, 2);
+  asy_set_functions(L, S, functions);
+  lua_setmetatable(L, -2);
+}
+
 asy_State *asy_state_open(lua_State *L) {
   asy_State *S = asy_state_from_registry(L);
   if (S && !lua_isnil(S->shelf, ASY_SLOT_MODULE)) {
@@ -101,9 +156,11 @@ asy_State *asy_state_open(lua_State *L) {
     return S;
   }
   if (!S) S = asy_state_new(L);
-  lua_createtable(L, 0, 96);
+  S->list_count = 0; /* an attempt before this one may have failed */
+  lua_createtable(L, 0, 48);
   state_add_protectors(L, S);
   state_open_rooms(L, S);
+  state_set_metatable(L, S);
   lua_pushvalue(L, -1);
   asy_shelf_set(L, S->shelf, ASY_SLOT_MODULE);
   return S;

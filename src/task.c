@@ -859,5 +859,5 @@ void asy_task_open(lua_State *L, asy_State *S) {
   asy_type_new(L, S, ASY_SLOT_TASK, "asyncio.Task", asy_future_methods());
   asy_type_add(L, S, ASY_SLOT_TASK, methods);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, loop_methods);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }

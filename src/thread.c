@@ -717,6 +717,6 @@ void asy_thread_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {{"run_in_executor", thread_run_in_executor},
                                      {"set_thread_count", thread_set_count},
                                      {NULL, NULL}};
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
   asy_type_add(L, S, ASY_SLOT_LOOP_TYPE, methods);
 }

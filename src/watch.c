@@ -278,8 +278,6 @@ void asy_watch_open(lua_State *L, asy_State *S) {
   static const luaL_Reg methods[] = {{"close", watch_close},         {"__call", watch_next},
                                      {"__close", watch_close},       {"__gc", watch_gc},
                                      {"__tostring", watch_tostring}, {NULL, NULL}};
-  lua_getfield(L, -1, "fs");
-  asy_set_functions(L, S, functions);
-  lua_pop(L, 1);
+  asy_type_add(L, S, ASY_SLOT_FS, functions);
   asy_type_new(L, S, ASY_SLOT_WATCHER, "asyncio.Watcher", methods);
 }

@@ -5,7 +5,7 @@
 
 #include "request.h"
 
-/* Put `watch` into the table `fs` of the module table on top. [-0, +0, m] */
+/* Declare `watch` among the functions of asyncio.fs. [-0, +0, v] */
 ASY_FUNC void asy_watch_open(lua_State *L, asy_State *S);
 
 #endif

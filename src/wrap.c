@@ -277,5 +277,5 @@ void asy_wrap_open(lua_State *L, asy_State *S) {
   static const luaL_Reg closer[] = {{"__close", wrap_closer_close}, {NULL, NULL}};
   asy_add_protector(S, wrap_base, 1);
   asy_type_new(L, S, ASY_SLOT_CLOSER, "asyncio.Closer", closer);
-  asy_set_functions(L, S, functions);
+  asy_add_functions(L, S, functions);
 }
