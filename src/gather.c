@@ -25,12 +25,12 @@
 typedef struct asy_Gather asy_Gather;
 
 /* One future that is waited for. */
-typedef struct asy_Child {
+typedef struct gather_Child {
   asy_Ready entry; /* among the callbacks of `fut`, or in the ready queue; as_completed: then in
                       `finished` */
   asy_Future *fut; /* the list of futures holds it */
   asy_Gather *gather;
-} asy_Child;
+} gather_Child;
 
 /* What `wait` waits for: index in gather_when_names. */
 typedef enum asy_When { WHEN_ALL_COMPLETED, WHEN_FIRST_COMPLETED, WHEN_FIRST_EXCEPTION } asy_When;
@@ -46,8 +46,8 @@ struct asy_Gather {
   asy_Timer timer;     /* wait, as_completed: their timeout */
   asy_Ready expiry;    /* the timer's entry, in the turn in which it is due */
   asy_List finished;   /* as_completed: entries of children that are done and not yet handed out */
-  asy_Child *failed;   /* gather: the child whose error ends it */
-  asy_Child *last;     /* gather: the child that finished last of all */
+  gather_Child *failed;   /* gather: the child whose error ends it */
+  gather_Child *last;     /* gather: the child that finished last of all */
   lua_Integer places;  /* length of the list of futures */
   lua_Integer count;   /* how many children there are */
   lua_Integer left;    /* children whose entry has not run */
@@ -58,10 +58,10 @@ struct asy_Gather {
   bool keeps_errors;   /* gather: return_exceptions */
   bool cancelled;      /* gather: cancelling it has cancelled a child */
   bool done;           /* decided: what happens to the other children changes nothing more */
-  asy_Child children[];
+  gather_Child children[];
 };
 
-#define GATHER_MAX (INT_MAX / (lua_Integer)sizeof(asy_Child))
+#define GATHER_MAX (INT_MAX / (lua_Integer)sizeof(gather_Child))
 
 enum { GATHER_FUTURES = 1, GATHER_UVS = GATHER_FUTURES };
 
@@ -134,7 +134,7 @@ static void gather_run_expiry(lua_State *L, asy_Loop *loop, asy_Ready *entry);
 static asy_Gather *gather_new(lua_State *L, asy_State *S, asy_Loop *loop, lua_Integer n,
                               asy_Run *run, int fields) {
   luaL_argcheck(L, n <= GATHER_MAX, 1, "too many awaitables");
-  size_t size = sizeof(asy_Gather) + (size_t)n * sizeof(asy_Child);
+  size_t size = sizeof(asy_Gather) + (size_t)n * sizeof(gather_Child);
   asy_Gather *g = asy_type_create(L, S, ASY_SLOT_GATHER, size, GATHER_UVS);
   g->loop = loop;
   asy_list_init(&g->waiters);
@@ -250,7 +250,7 @@ static void gather_fill(lua_State *L, asy_Gather *g, bool list, lua_Integer n, b
     gather_push_item(L, list, i);
     asy_Future *fut = gather_ensure(L, g, seen);
     if (fut) {
-      asy_Child *child = &g->children[g->count++];
+      gather_Child *child = &g->children[g->count++];
       child->fut = fut;
       if (gathers && !asy_future_is_done(fut)) asy_future_add(fut, &child->entry);
     }
@@ -300,12 +300,12 @@ static void gather_wake(asy_Gather *g, bool take) {
 
 /* ---- gather */
 
-static asy_Child *gather_child(asy_Ready *entry) {
-  return ASY_CONTAINER(entry, asy_Child, entry);
+static gather_Child *gather_child(asy_Ready *entry) {
+  return ASY_CONTAINER(entry, gather_Child, entry);
 }
 
 /* A child is done: is the gather decided by it? */
-static void gather_count(asy_Child *child) {
+static void gather_count(gather_Child *child) {
   asy_Gather *g = child->gather;
   g->left--;
   if (g->done) return;
@@ -319,7 +319,7 @@ static void gather_count(asy_Child *child) {
 static void gather_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   (void)L;
   (void)loop;
-  asy_Child *child = gather_child(entry);
+  gather_Child *child = gather_child(entry);
   gather_count(child);
   if (child->gather->done) gather_wake(child->gather, false);
 }
@@ -347,7 +347,7 @@ static const asy_WaitKind gather_waiting = {"gather", gather_cancel, false};
 
 /* Push the error that ends the gather. */
 static void gather_push_error(lua_State *L, asy_State *S, asy_Gather *g) {
-  asy_Child *child = g->failed;
+  gather_Child *child = g->failed;
   if (!child && g->last->fut->state == ASY_CANCELLED) child = g->last;
   if (!child) {
     asy_error_push(L, S, ASY_CANCELLED_ERROR, NULL);
@@ -469,7 +469,7 @@ static void gather_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
 static void gather_run_wait(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   (void)L;
   (void)loop;
-  asy_Child *child = gather_child(entry);
+  gather_Child *child = gather_child(entry);
   asy_Gather *g = child->gather;
   bool enough = --g->left == 0 || g->when == WHEN_FIRST_COMPLETED ||
                 (g->when == WHEN_FIRST_EXCEPTION && child->fut->state == ASY_FAILED);
@@ -588,7 +588,7 @@ static int gather_k_next(lua_State *L, asy_Wait *w);
 static int gather_take(lua_State *L, asy_State *S, asy_Gather *g, asy_Wait *w) {
   asy_Link *link = asy_list_take(&g->finished);
   if (link) {
-    asy_Child *child = gather_child(ASY_CONTAINER(link, asy_Ready, link));
+    gather_Child *child = gather_child(ASY_CONTAINER(link, asy_Ready, link));
     gather_push_future(L, child - g->children + 1);
     return 1;
   }

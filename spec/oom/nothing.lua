@@ -16,6 +16,7 @@ return {
   ["Loop:get_debug"] = LOOKS, ["Loop:set_debug"] = SETS,
   ["Loop:get_exception_handler"] = LOOKS, ["Loop:get_task_factory"] = LOOKS,
   ["Stream:at_eof"] = LOOKS, ["Stream:is_closing"] = LOOKS, ["Stream:can_write_eof"] = LOOKS,
+  ["Stream:get_write_buffer_size"] = LOOKS, ["Stream:get_write_buffer_limits"] = LOOKS,
   ["Stream:fileno"] = LOOKS, ["DatagramSocket:fileno"] = LOOKS,
   ["DatagramSocket:close"] = "gives back",
   ["Server:is_serving"] = LOOKS, ["Server:get_loop"] = LOOKS,
