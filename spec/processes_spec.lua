@@ -285,17 +285,14 @@ describe("the end of a child", function()
     local count <const> = helper.scale(200, 10)
     exec("cat", { stdin = PIPE }):communicate() -- libuv opens descriptors of its own
     local before <const> = open_descriptors()
-    local work <const> = {}
+    local all <const>, work <const> = {}, {}
     for i = 1, count do
-      work[i] = function()
-        local p <const> = exec("sh", "-c", "read x; echo $x; exit " .. i % 100,
-          { stdin = PIPE, stdout = PIPE })
-        local out <const> = p:communicate(i .. "\n")
-        assert.equal(i .. "\n", out)
-        return p
-      end
+      all[i] = exec("sh", "-c", "read x; echo $x; exit " .. i % 100,
+        { stdin = PIPE, stdout = PIPE })
+      work[i] = function() assert.equal(i .. "\n", (all[i]:communicate(i .. "\n"))) end
     end
-    local all <const> = asyncio.gather(work)
+    for i = 1, count do assert.is_false(is_gone(all[i].pid)) end
+    asyncio.gather(work)
     for i = 1, count do
       assert.equal(i % 100, all[i].returncode)
       assert.is_nil(state_of(all[i].pid))
@@ -389,6 +386,42 @@ describe("stdin, stdout and stderr", function()
     os.remove(path)
     os.remove(target)
     refuses("option 'stdout': the file is closed", exec, "true", { stdout = file })
+  end))
+
+  it("are Files, which go on where the child has stopped", inside(function()
+    local path <const> = helper.temporary_file("line 1\nline 2\n")
+    local target <const> = os.tmpname()
+    local input <const>, file <const> = asyncio.open(path), asyncio.open(target, "w")
+    assert.equal("line 1", input:read()) -- and the other one was read ahead
+    file:write("before\n")
+    refuses("option 'stdout': the file has output that is not written yet: flush it before", exec,
+      "cat", { stdin = input, stdout = file })
+    file:flush()
+    local p <const> = exec("cat", { stdin = input, stdout = file })
+    assert.equal(0, p:wait())
+    assert.is_nil(input:read())
+    file:write("after\n")
+    file:close()
+    input:close()
+    local result <close> = assert(io.open(target))
+    assert.equal("before\nline 2\nafter\n", result:read("a"))
+    os.remove(target)
+    refuses("option 'stdout': the file is closed", exec, "true", { stdout = file })
+    os.remove(path)
+    assert(os.execute("mkfifo " .. path))
+    local fifo <close> = asyncio.open(path, "r+")
+    fifo:write("one\ntwo\n"):flush()
+    assert.equal("one", fifo:read())
+    refuses("option 'stdin': the file has input that has come here already", exec, "cat",
+      { stdin = fifo })
+    assert.equal("two", fifo:read())
+    local reading <const> = asyncio.create_task(fifo.read, fifo)
+    asyncio.sleep(0)
+    refuses("option 'stdin': the file is in use", exec, "cat", { stdin = fifo })
+    local writer <close> = assert(io.open(path, "w"))
+    writer:write("three\n"):flush()
+    assert.equal("three", reading:await())
+    os.remove(path)
   end))
 
   it("are descriptors, also an object's", inside(function()
@@ -735,6 +768,33 @@ describe("big transfers", function()
           end
         end
         writer:await()
+        assert(p:wait() == 0)
+        look()
+        print(("%d %d"):format(got, most))
+      end)
+    ]], size))
+  end)
+
+  it("both ways at once, as lines, are no deadlock and stay in bounded memory", function()
+    local size <const> = helper.scale(100) * 1024 * 1024
+    assert.equal(size, run([[
+      local line = ("x"):rep(4095) .. "\n"
+      asyncio.run(function()
+        local p = asyncio.create_subprocess_exec("cat", {stdin = "pipe", stdout = "pipe"})
+        local got, lines = 0, 0
+        asyncio.gather(function()
+          for _ = 1, size // #line do
+            p.stdin:write(line)
+            p.stdin:drain()
+          end
+          p.stdin:close()
+        end, function()
+          for text in p.stdout:lines("L") do
+            assert(text == line)
+            got, lines = got + #text, lines + 1
+            if lines % 1000 == 0 then look() end
+          end
+        end)
         assert(p:wait() == 0)
         look()
         print(("%d %d"):format(got, most))

@@ -317,6 +317,18 @@ int asy_disk_fill(lua_State *L, int idx, asy_Loop *loop, uv_file fd, const char 
   return 0;
 }
 
+/* What was read ahead is given back, which does not block; writing would. */
+const char *asy_disk_hand_over(asy_File *f) {
+  if (f->closing) return "the file is closed";
+  if (f->job != ASY_JOB_NONE || !asy_list_is_empty(&f->queue)) return "the file is in use";
+  if (f->out.count) return "the file has output that is not written yet: flush it before";
+  if (!f->in.count) return NULL;
+  if (asy_sys_seek(f->fd, -(int64_t)f->in.count, SEEK_CUR) < 0)
+    return "the file has input that has come here already";
+  disk_drop(&f->in);
+  return NULL;
+}
+
 asy_File *asy_disk_check(lua_State *L, asy_State *S, int arg) {
   asy_File *f = ((disk_Box *)asy_type_check(L, S, arg, ASY_SLOT_FILE))->f;
   if (!f) luaL_error(L, "the file was finalized");

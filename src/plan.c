@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "disk.h"
 #include "option.h"
 #include "sys.h"
 
@@ -143,6 +144,14 @@ static int plan_take_file(lua_State *L, int opts, const char *name, luaL_Stream 
   return asy_sys_fileno(file->f);
 }
 
+/* The File on top. */
+static int plan_take_disk(lua_State *L, int opts, const char *name) {
+  asy_File *f = asy_disk_check(L, asy_state(L), -1);
+  const char *problem = asy_disk_hand_over(f);
+  if (problem) asy_option_error(L, opts, name, problem);
+  return f->fd;
+}
+
 /* Any other object on top: one with a method `fileno`. */
 static int plan_take_object(lua_State *L, int opts, const char *name) {
   bool indexable = lua_istable(L, -1);
@@ -189,6 +198,8 @@ static void plan_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
       plan->given[i] = plan_take_file(L, opts, name, file);
     else if (asy_type_test(L, asy_state(L), -1, ASY_SLOT_STREAM))
       plan_take_stream(L, opts, i, plan);
+    else if (asy_type_test(L, asy_state(L), -1, ASY_SLOT_FILE))
+      plan->given[i] = plan_take_disk(L, opts, name);
     else
       plan->given[i] = plan_take_object(L, opts, name);
   }

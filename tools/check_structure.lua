@@ -24,12 +24,12 @@ local LAYERS <const> = {
   { name = "I/O base", ordered = true,
     rooms = { "resource", "disposition", "child", "arena", "addr", "sockopt", "datagram", "udp",
       "flow", "copy" } },
-  { name = "over a flow", rooms = { "reader", "writer", "socket", "pair", "plan" } },
+  { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "files", ordered = true,
     rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
-    rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "processes", "signals",
-      "thread", "remote" } },
+    rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "plan", "processes",
+      "signals", "thread", "remote" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
@@ -39,6 +39,7 @@ local ALSO <const> = {
   ["locks > semaphores"] = "locks opens what is left of asyncio's locks",
   ["locks > barrier"] = "the same",
   ["listen > server"] = "it makes servers",
+  ["processes > plan"] = "it carries out what plan has read of the options",
   ["server > stream"] = "a server makes streams",
 }
 
