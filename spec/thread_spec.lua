@@ -269,11 +269,15 @@ describe("cancelling", function()
     gate.wait_for(".begun")
     local second = loop:run_in_executor(nil, pass_gate, other.base)
     local third = loop:run_in_executor(nil, function() return 3 end)
+    local fourth = asyncio.create_task(asyncio.to_thread, pass_gate, other.base)
+    fails("TimeoutError", asyncio.timeout, 0.01, asyncio.to_thread, pass_gate, other.base)
     assert.is_true(second:cancel())
-    asyncio.sleep(0)
+    assert.is_true(fourth:cancel())
+    fails("CancelledError", asyncio.await, fourth)
     gate.open()
     first:await()
     assert.equal(3, third:await())
+    asyncio.to_thread("tostring", 1)
     assert.is_true(second:cancelled())
     assert.is_false(other.has(".begun"))
     gate.remove()
@@ -346,7 +350,7 @@ describe("the threads", function()
     fails("threads must be an integer", asyncio.new_event_loop, { threads = "2" })
   end)
 
-  it_runs("leave libuv's own to names", function(loop)
+  it_runs("leave libuv's own to names and files, however many are blocked", function(loop)
     loop:set_thread_count(6)
     local gates, futures = {}, {}
     for i = 1, 6 do -- libuv has 4
@@ -354,16 +358,46 @@ describe("the threads", function()
       futures[i] = loop:run_in_executor(nil, pass_gate, gates[i].base)
     end
     for i = 1, 6 do gates[i].wait_for(".begun") end
-    local list <const> = asyncio.wait_for(function()
-      return loop:getaddrinfo("localhost", 80)
-    end, 5 * SLOW)
-    assert.is_true(#list >= 1)
+    local waiting <const> = asyncio.create_task(asyncio.to_thread, "tostring", 1)
+    asyncio.timeout(5 * SLOW, function()
+      assert.is_true(#loop:getaddrinfo("localhost", 80) >= 1)
+      local address <const> = { "127.0.0.1", 80 }
+      assert.equal("127.0.0.1", (loop:getnameinfo(address, { numeric_host = true })))
+      local path <const> = os.tmpname()
+      local file <close> = asyncio.open(path, "w+")
+      file:write("moves", "\n"):seek("set")
+      assert.equal("moves", file:read())
+      assert.equal(6, asyncio.fs.stat(path).size)
+      asyncio.fs.unlink(path)
+      for name in asyncio.fs.scandir("/") do assert.is_string(name) end
+    end)
+    assert.is_false(waiting:done())
     for i = 1, 6 do assert.is_false(gates[i].has(".ended")) end
     for i = 1, 6 do
       gates[i].open()
       futures[i]:await()
       gates[i].remove()
     end
+    assert.equal("1", waiting:await())
+  end)
+
+  it_runs("may run loops of their own, with children of their own", function(loop)
+    local n <const>, futures = helper.scale(20, 3), {}
+    local function job(i)
+      local asyncio = require "asyncio" -- luacheck: ignore
+      return asyncio.run(function()
+        local p = asyncio.create_subprocess_shell(("echo %d; exit %d"):format(i, i),
+          { stdout = "pipe" })
+        return p:communicate(), p.returncode
+      end)
+    end
+    local own <const> = asyncio.create_subprocess_exec("cat", { stdin = "pipe" })
+    for i = 1, n do futures[i] = loop:run_in_executor(nil, job, i) end
+    for i = 1, n do
+      assert.same({ i .. "\n", i }, { futures[i]:await() })
+    end
+    own.stdin:close()
+    assert.equal(0, own:wait())
   end)
 
   it_runs("do many jobs", function(loop)

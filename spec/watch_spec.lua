@@ -174,6 +174,23 @@ describe("fs.watch", function()
     virtual.refuses("out of range", fs.watch, "/", { limit = 0 })
   end)
 
+  it("raises where descriptors run out, and works again when there are some", function()
+    local result <const> = helper.run_script([[
+      local asyncio = require "asyncio"
+      asyncio.run(function()
+        asyncio.fs.stat("/")
+        local files = {}
+        repeat files[#files + 1] = io.open("/dev/null") until not io.open("/dev/null")
+        local ok, err = pcall(asyncio.fs.watch, "/tmp")
+        print(ok, err.code, err.path)
+        for _, f in ipairs(files) do f:close() end
+        local watcher <close> = asyncio.fs.watch("/tmp")
+        print(watcher ~= nil)
+      end)
+    ]], { env = "ulimit -n 64;" })
+    assert.equal("false\tEMFILE\t/tmp\ntrue\n", result.out, result.err)
+  end)
+
   it_runs("belongs to its loop, and ends with it", function()
     local other <const> = asyncio.new_event_loop()
     other:close()
