@@ -714,8 +714,8 @@ local function compare(seed, mode)
   local last
   for number = 1, 60 do
     local kind <const>, step <const> = draw_step(number > 40)
-    local turns <const> = (last == "read" and kind == "write") or (last == "write" and kind == "read")
-    if turns then own:seek("cur", 0) end -- C wants it so
+    local turn <const> = (last or "") .. kind
+    if turn == "readwrite" or turn == "writeread" then own:seek("cur", 0) end -- C wants it so
     assert.same(outcome(own, step), outcome(f, step),
       ("seed %d, mode %s, step %d: %s"):format(seed, mode, number, kind))
     if kind ~= "other" then last = kind end
