@@ -139,8 +139,8 @@ ASY_FUNC int asy_disk_fill(lua_State *L, int idx, asy_Loop *loop, uv_file fd, co
 /* The File at arg, or an argument error. [-0, +0, v] */
 ASY_FUNC asy_File *asy_disk_check(lua_State *L, asy_State *S, int arg);
 
-/* The descriptor is given to a child process, which shall go on where the file has come to. NULL, or
- * why that cannot be. [-0, +0, -] */
+/* The descriptor is given to a child process, which shall go on where the file has come to. NULL,
+ * or why that cannot be. [-0, +0, -] */
 ASY_FUNC const char *asy_disk_hand_over(asy_File *f);
 
 /* Begin to close: operations in progress are woken with UV_ECANCELED. [-0, +0, -] */

@@ -42,22 +42,22 @@ static const char *const gather_when_names[] = {"ALL_COMPLETED", "FIRST_COMPLETE
  * result (a gather has a future that was given twice in two places, everybody else has it once). */
 struct asy_Gather {
   asy_Loop *loop;
-  asy_List waiters;    /* asy_Wait.link: at most one, but as_completed may have several */
-  asy_Timer timer;     /* wait, as_completed: their timeout */
-  asy_Ready expiry;    /* the timer's entry, in the turn in which it is due */
-  asy_List finished;   /* as_completed: entries of children that are done and not yet handed out */
-  gather_Child *failed;   /* gather: the child whose error ends it */
-  gather_Child *last;     /* gather: the child that finished last of all */
-  lua_Integer places;  /* length of the list of futures */
-  lua_Integer count;   /* how many children there are */
-  lua_Integer left;    /* children whose entry has not run */
-  lua_Integer unasked; /* as_completed: children that nobody has asked for yet */
-  lua_Integer expired; /* as_completed: timeouts to be raised, one for each child that was not done
-                          in time */
-  asy_When when;       /* wait */
-  bool keeps_errors;   /* gather: return_exceptions */
-  bool cancelled;      /* gather: cancelling it has cancelled a child */
-  bool done;           /* decided: what happens to the other children changes nothing more */
+  asy_List waiters;     /* asy_Wait.link: at most one, but as_completed may have several */
+  asy_Timer timer;      /* wait, as_completed: their timeout */
+  asy_Ready expiry;     /* the timer's entry, in the turn in which it is due */
+  asy_List finished;    /* as_completed: entries of children that are done and not yet handed out */
+  gather_Child *failed; /* gather: the child whose error ends it */
+  gather_Child *last;   /* gather: the child that finished last of all */
+  lua_Integer places;   /* length of the list of futures */
+  lua_Integer count;    /* how many children there are */
+  lua_Integer left;     /* children whose entry has not run */
+  lua_Integer unasked;  /* as_completed: children that nobody has asked for yet */
+  lua_Integer expired;  /* as_completed: timeouts to be raised, one for each child that was not done
+                           in time */
+  asy_When when;        /* wait */
+  bool keeps_errors;    /* gather: return_exceptions */
+  bool cancelled;       /* gather: cancelling it has cancelled a child */
+  bool done;            /* decided: what happens to the other children changes nothing more */
   gather_Child children[];
 };
 
