@@ -42,11 +42,21 @@ static void child_close_handle(asy_Child *c) {
   uv_close((uv_handle_t *)&c->uv, child_on_close);
 }
 
+/* Whether anybody waits or not: simulated time need not stand still for it any more. */
+static void child_land(asy_Child *c) {
+  if (c->in_flight) c->res.loop->in_flight--;
+  c->in_flight = false;
+}
+
+static void child_wake_waiters(asy_Child *c) {
+  for (asy_Link *link = asy_list_first(&c->waiters); link; link = asy_list_next(&c->waiters, link))
+    asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
+}
+
 static void child_forget_waiters(asy_Child *c) {
   while (asy_list_take(&c->waiters))
     continue;
-  if (c->in_flight) c->res.loop->in_flight--;
-  c->in_flight = false;
+  child_land(c);
 }
 
 static void child_unwatch(asy_ChildWatch *watch) {
@@ -81,8 +91,8 @@ static void child_end(asy_Child *c, asy_ChildState state, int64_t code) {
   c->state = (uint8_t)state;
   c->code = code;
   child_close_handle(c);
-  for (asy_Link *link = asy_list_first(&c->waiters); link; link = asy_list_next(&c->waiters, link))
-    asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
+  child_wake_waiters(c);
+  child_land(c);
   asy_resource_hold(&c->res, CHILD_HELD_BY_ENTRY);
   asy_ready_append(c->res.loop, &c->ended);
 }
@@ -248,11 +258,12 @@ void asy_child_await(asy_Child *c, asy_Wait *w) {
 
 void asy_child_awaited(asy_Child *c, asy_Wait *w) {
   asy_list_remove(&w->link);
-  if (!c->in_flight || !asy_list_is_empty(&c->waiters)) return;
-  c->in_flight = false;
-  w->loop->in_flight--;
+  if (asy_list_is_empty(&c->waiters)) child_land(c);
 }
 
 void asy_child_release(asy_Child *c) {
+  /* Tasks hold the object, but not if __gc was called by hand. */
+  child_wake_waiters(c);
+  child_forget_waiters(c);
   if (asy_resource_release(&c->res, ASY_HELD_BY_LUA)) asy_free(c);
 }

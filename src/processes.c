@@ -248,11 +248,17 @@ static int process_push_end(lua_State *L, asy_State *S, const asy_Child *c) {
 
 static const asy_WaitKind process_wait_kind = {"a child process to end", NULL, true};
 
+/* How a continuation begins. NULL if the process was finalized meanwhile, by hand. */
+static asy_Child *process_resumed(lua_State *L, asy_Wait *w) {
+  asy_Child *c = ((process_Process *)lua_touserdata(L, 1))->child;
+  if (c) asy_child_awaited(c, w);
+  return c;
+}
+
 static int process_k_wait(lua_State *L, asy_Wait *w) {
-  process_Process *p = lua_touserdata(L, 1);
-  asy_child_awaited(p->child, w);
+  process_resumed(L, w);
   if (asy_wait_failed(w)) return asy_wait_raise(L, w);
-  return process_push_end(L, w->loop->S, p->child);
+  return process_push_end(L, w->loop->S, process_check(L, 1)->child);
 }
 
 /***
@@ -309,7 +315,8 @@ error.
 @treturn ?string what it wrote to stdout; nil if that is no pipe
 @treturn ?string what it wrote to stderr; nil if that is no pipe
 @waits yes
-@cancel raises CancelledError; the child runs on. What was read and not returned can still be read
+@cancel raises CancelledError; the child runs on. Call it again, without input: nothing that was
+read is lost
 @raise argument error, also if there is input and stdin is no pipe; OSError as wait
 @usage local p = asyncio.create_subprocess_exec("sort", {stdin = "pipe", stdout = "pipe"})
 assert(p:communicate("b\na\n") == "a\nb\n")
@@ -401,8 +408,7 @@ static void process_close_streams(lua_State *L) {
 }
 
 static int process_k_killed(lua_State *L, asy_Wait *w) {
-  process_Process *p = lua_touserdata(L, 1);
-  asy_child_awaited(p->child, w);
+  process_resumed(L, w);
   return asy_wait_failed(w) ? asy_wait_raise(L, w) : 0;
 }
 
@@ -420,11 +426,10 @@ static void process_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
 }
 
 static int process_k_terminated(lua_State *L, asy_Wait *w) {
-  asy_Child *c = ((process_Process *)lua_touserdata(L, 1))->child;
+  asy_Child *c = process_resumed(L, w);
   asy_timer_stop(w->loop, &w->u.timer);
-  asy_child_awaited(c, w);
-  if (!asy_wait_failed(w)) return process_kill_and_wait(L, w, c);
-  asy_child_signal(c, SIGKILL); /* cancelled while it waited for the end: no more patience */
+  if (!asy_wait_failed(w)) return c ? process_kill_and_wait(L, w, c) : 0;
+  if (c) asy_child_signal(c, SIGKILL); /* cancelled while it waited for the end: no more patience */
   return asy_wait_raise(L, w);
 }
 

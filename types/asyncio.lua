@@ -777,7 +777,7 @@ function Process:wait() end
 
 ---Send input to the child, read what it writes until both ends are there, and wait for its end: all at once, so that neither side blocks the other. That the child does not read all of its input is no error.
 ---
----Waits: yes. When cancelled: raises CancelledError; the child runs on. What was read and not returned can still be read
+---Waits: yes. When cancelled: raises CancelledError; the child runs on. Call it again, without input: nothing that was read is lost
 ---@param input? string for its stdin, which is closed then, and also if there is no input
 ---@return string? # what it wrote to stdout; nil if that is no pipe
 ---@return string? # what it wrote to stderr; nil if that is no pipe

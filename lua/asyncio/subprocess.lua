@@ -19,19 +19,23 @@ local function feed(stdin, input)
   end
 end
 
-local function collect(stream)
-  local data = stream:read("a")
+-- process -> what a cancelled `communicate` has read of stdout and stderr: for the next one
+local kept <const> = setmetatable({}, { __mode = "k" })
+
+local function collect(got, name, stream)
+  if got[name] then return end
+  got[name] = stream:read("a")
   stream:close()
-  return data
 end
 
 -- Process:communicate, whose arguments src/processes.c has checked
 require("asyncio.process").communicate = function(process, input)
   local stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
-  local out, err
-  local work = {}
-  if stdout then work[#work + 1] = function() out = collect(stdout) end end
-  if stderr then work[#work + 1] = function() err = collect(stderr) end end
+  local got <const> = kept[process] or {}
+  kept[process] = got
+  local work <const> = {}
+  if stdout then work[#work + 1] = function() collect(got, "stdout", stdout) end end
+  if stderr then work[#work + 1] = function() collect(got, "stderr", stderr) end end
   if stdin and input and input ~= "" then
     work[#work + 1] = function() feed(stdin, input) end
   elseif stdin then
@@ -43,7 +47,8 @@ require("asyncio.process").communicate = function(process, input)
     work[1]()
   end
   process:wait()
-  return out, err
+  kept[process] = nil
+  return got.stdout, got.stderr
 end
 
 return { PIPE = "pipe", DEVNULL = "devnull", STDOUT = "stdout" }
