@@ -79,6 +79,23 @@ describe("open_connection", function()
     assert_code("EINVAL", asyncio.open_connection, "127.0.0.1", port, { local_addr = { "::1", 0 } })
   end)
 
+  it_runs("does not mind who changes its options while it waits", function()
+    local opts <const> = { local_addr = { "127.0.0.1", 0 }, limit = 10 }
+    local function meanwhile(change)
+      local task <const> = asyncio.create_task(asyncio.open_connection, "localhost", 1, opts)
+      asyncio.sleep(0)
+      change()
+      return pcall(asyncio.await, task)
+    end
+    local ok, err = meanwhile(function() opts.local_addr, opts.limit = 5, "x" end)
+    assert.is_false(ok)
+    assert.equal("ECONNREFUSED", err.code, tostring(err))
+    opts.local_addr, opts.limit = { "127.0.0.1", 0 }, nil
+    ok, err = meanwhile(function() opts.local_addr[1] = nil end)
+    assert.is_false(ok)
+    assert.matches("option 'local_addr': {host, port} expected", tostring(err), 1, true)
+  end)
+
   it_runs("uses a socket that is connected", function()
     local server <close> = serve("127.0.0.1")
     local sock <const> = asyncio.socket()

@@ -70,14 +70,26 @@ static int connect_k_connected(lua_State *L, asy_Wait *w) {
   return connect_failed(L, w, status, "connect", (struct sockaddr *)&sa);
 }
 
-/* local_addr = {host, port}, numeric */
-static int connect_bind_local(lua_State *L, asy_Stream *s, int family) {
-  struct sockaddr_storage sa;
-  if (!asy_option_push(L, CONNECT_OPTIONS, "local_addr")) return 0;
+/* The option local_addr = {host, port}, numeric, whose table others can change. False if it is not
+ * given; *err is a libuv code if it is no address of that family. [-0, +0, v] */
+static bool connect_read_local(lua_State *L, int arg, int family, struct sockaddr_storage *sa,
+                               int *err) {
+  if (!asy_option_push(L, arg, "local_addr")) return false;
+  if (!lua_istable(L, -1)) asy_option_error(L, arg, "local_addr", "{host, port} expected");
   lua_rawgeti(L, -1, 1);
   lua_rawgeti(L, -2, 2);
-  int err = asy_addr_parse(lua_tostring(L, -2), (int)lua_tointeger(L, -1), family, &sa);
+  lua_Integer port = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
+  if (lua_type(L, -2) != LUA_TSTRING || port < 0 || port > 65535)
+    asy_option_error(L, arg, "local_addr", "{host, port} expected");
+  *err = asy_addr_parse(lua_tostring(L, -2), (int)port, family, sa);
   lua_pop(L, 3);
+  return true;
+}
+
+static int connect_bind_local(lua_State *L, asy_Stream *s, int family) {
+  struct sockaddr_storage sa;
+  int err;
+  if (!connect_read_local(L, CONNECT_OPTIONS, family, &sa, &err)) return 0;
   return err ? err : asy_socket_bind(s, (struct sockaddr *)&sa);
 }
 
@@ -128,15 +140,9 @@ static int connect_check_family(lua_State *L, int arg) {
 
 static void connect_check_local(lua_State *L, int arg) {
   struct sockaddr_storage sa;
-  if (!asy_option_push(L, arg, "local_addr")) return;
-  if (!lua_istable(L, -1)) asy_option_error(L, arg, "local_addr", "{host, port} expected");
-  lua_rawgeti(L, -1, 1);
-  lua_rawgeti(L, -2, 2);
-  bool good = lua_type(L, -2) == LUA_TSTRING && lua_isinteger(L, -1) && lua_tointeger(L, -1) >= 0 &&
-              lua_tointeger(L, -1) <= 65535 &&
-              asy_addr_parse(lua_tostring(L, -2), 0, AF_UNSPEC, &sa) == 0;
-  if (!good) asy_option_error(L, arg, "local_addr", "{host, port} expected, the host numeric");
-  lua_pop(L, 3);
+  int err;
+  if (connect_read_local(L, arg, AF_UNSPEC, &sa, &err) && err)
+    asy_option_error(L, arg, "local_addr", "{host, port} expected, the host numeric");
 }
 
 static void connect_check_common(lua_State *L, int arg) {
@@ -276,6 +282,7 @@ static int connect_open(lua_State *L) {
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, CONNECT_OPTIONS);
+  asy_option_copy(L, CONNECT_OPTIONS);
   if (given) return connect_use_socket(L, w, CONNECT_OPTIONS);
   if (connect_has(L, CONNECT_OPTIONS, "happy_eyeballs_delay") ||
       connect_has(L, CONNECT_OPTIONS, "interleave"))

@@ -320,6 +320,7 @@ static int listen_start_server(lua_State *L) {
   if (!given && asy_option_push(L, LISTEN_OPTIONS, "sock"))
     return asy_option_error(L, LISTEN_OPTIONS, "sock", "host and port must be nil");
   listen_copy_hosts(L);
+  asy_option_copy(L, LISTEN_OPTIONS);
   lua_pushinteger(L, 0);
   asy_Server *server = listen_new(L, w->loop, LISTEN_OPTIONS);
   if (listen_take_socket(L, server, LISTEN_OPTIONS, LISTEN_SELF))

@@ -35,6 +35,19 @@ void asy_option_check(lua_State *L, int arg, const char *const names[]) {
   }
 }
 
+void asy_option_copy(lua_State *L, int arg) {
+  if (lua_type(L, arg) != LUA_TTABLE) return;
+  luaL_checkstack(L, 5, NULL);
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, arg)) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -4);
+  }
+  lua_replace(L, arg);
+}
+
 bool asy_option_push(lua_State *L, int arg, const char *name) {
   if (lua_type(L, arg) != LUA_TTABLE) return false;
   lua_pushstring(L, name);

@@ -13,6 +13,10 @@
  */
 ASY_FUNC void asy_option_check(lua_State *L, int arg, const char *const names[]);
 
+/* Put a copy in the place of the table at arg, if there is one: nobody can change it while a task
+ * waits. [-0, +0, m] */
+ASY_FUNC void asy_option_copy(lua_State *L, int arg);
+
 /* The value of an option: true, false, or the default when it is not given. [-0, +0, v] */
 ASY_FUNC bool asy_option_boolean(lua_State *L, int arg, const char *name, bool otherwise);
 

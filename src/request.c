@@ -27,7 +27,8 @@ static void request_abandon(asy_Request *r) {
   if (!r->res.loop) return;
   r->res.loop->in_flight--;
   asy_resource_detach(&r->res);
-  uv_cancel((uv_req_t *)&r->fs); /* if it has begun it runs on; its callback comes in either case */
+  if (r->res.holders & ASY_HELD_BY_UV) /* if it has begun it runs on; its callback always comes */
+    uv_cancel((uv_req_t *)&r->fs);
 }
 
 static void request_close(asy_Closer *closer) {

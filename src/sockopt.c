@@ -7,6 +7,8 @@
 #include "error.h"
 #include "option.h"
 
+#define SOCKOPT_LINGER_MOST 0xffff /* seconds; some systems keep no more than 16 bits */
+
 typedef enum sockopt_Kind {
   SOCKOPT_SWITCH,
   SOCKOPT_NUMBER,
@@ -188,7 +190,8 @@ void asy_sockopt_check(lua_State *L, int arg, bool with_value) {
     if (!lua_isnoneornil(L, value)) luaL_checktype(L, value, LUA_TSTRING);
   } else if (option->kind != SOCKOPT_LINGER || !off) {
     lua_Integer n = luaL_checkinteger(L, value);
-    luaL_argcheck(L, n >= 0 && n <= 0x7fffffff, value, "out of range");
+    lua_Integer most = option->kind == SOCKOPT_LINGER ? SOCKOPT_LINGER_MOST : 0x7fffffff;
+    luaL_argcheck(L, n >= 0 && n <= most, value, "out of range");
   }
 }
 

@@ -559,7 +559,10 @@ static inline int asy_sys_dup(uv_os_sock_t fd) {
 /* Send from a file's position on, which moves: how many bytes; 0 at its end. */
 static inline int64_t asy_sys_sendfile(uv_file socket, uv_file file, size_t n) {
 #ifdef __linux__
-  ssize_t sent = sendfile(socket, file, NULL, n);
+  ssize_t sent;
+  do
+    sent = sendfile(socket, file, NULL, n);
+  while (sent < 0 && errno == EINTR);
   if (sent >= 0) return sent;
   return errno == EWOULDBLOCK ? UV_EAGAIN : asy_sys_error();
 #else
