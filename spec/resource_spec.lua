@@ -6,16 +6,83 @@
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
 
--- What every script has: a loop full of everything that can be in flight.
+-- What every script has: a loop full of everything that can be in flight. (Threads are waited for:
+-- see thread_spec.)
 local BUSY <const> = [[
   local asyncio = require "asyncio"
-  local function busy()
-    local loop = asyncio.get_running_loop()
-    local server = asyncio.start_server(function(reader, writer)
+
+  -- Where it is slow, clients may be collected before it is over: that is no error here.
+  local function serve(reader, writer)
+    asyncio.pcall(function()
       writer:write(("x"):rep(MUCH // 4))
       writer:drain()
       reader:read()
-    end, "127.0.0.1", 0)
+    end)
+  end
+
+  -- Unix sockets, files and directories. The directory is removed at once: all of it is open; what
+  -- is looked up again and again has an abstract name.
+  local function busy_with_paths()
+    local fs = asyncio.fs
+    local dir = fs.mkdtemp()
+    local server = asyncio.start_unix_server(serve, dir .. "/s", { cleanup_socket = false })
+    for _ = 1, 3 do
+      local conn = asyncio.open_unix_connection(dir .. "/s")
+      asyncio.create_task(conn.sendall, conn, ("y"):rep(MUCH))
+      asyncio.create_task(conn.readexactly, conn, 1000000000)
+    end
+    asyncio.create_task(server.serve_forever, server)
+    local full = asyncio.socket("unix")
+    full:bind("\0full " .. dir)
+    full:listen(0)
+    for _ = 1, 3 do asyncio.create_task(asyncio.open_unix_connection, full:getsockname()) end
+    local receiver = asyncio.socket("unix", "dgram")
+    receiver:bind("\0dgram " .. dir)
+    local receiver_name = receiver:getsockname()
+    asyncio.create_task(function()
+      local sender = asyncio.socket("unix", "dgram")
+      while true do sender:sendto("more than it takes", receiver_name) end
+    end)
+    asyncio.create_task(function()
+      local file = asyncio.open("/dev/zero", "rb")
+      while true do file:read(100000) end
+    end)
+    local big = asyncio.open(dir .. "/f", "w+")
+    big:truncate(MUCH)
+    local conn = asyncio.open_unix_connection(dir .. "/s")
+    asyncio.create_task(asyncio.sendfile, big, conn)
+    for _ = 1, 2 do
+      asyncio.create_task(function()
+        for _ in fs.watch(dir) do asyncio.sleep(0) end
+      end)
+    end
+    asyncio.sleep(0.01)
+    assert(os.execute("rm -r " .. dir))
+    return full, receiver
+  end
+
+  -- Datagrams, child processes, signals, and descriptors of others.
+  local function busy_with_descriptors(loop)
+    local udp = asyncio.socket("inet", "dgram")
+    udp:bind("127.0.0.1", 0)
+    for _ = 1, 3 do asyncio.create_task(udp.recvfrom, udp) end
+    asyncio.create_task(udp.sendto, udp, "x", "localhost", 9)
+    local child = asyncio.create_subprocess_exec("sh", "-c", "exec sleep 100",
+      { stdin = "pipe", stdout = "pipe" })
+    asyncio.create_task(child.stdin.sendall, child.stdin, ("x"):rep(1000000))
+    asyncio.create_task(child.stdout.read, child.stdout)
+    asyncio.create_task(child.wait, child)
+    loop:add_signal_handler("SIGUSR1", error)
+    local posix = require "spec.posix"
+    local r, w = posix.pipe()
+    asyncio.create_task(asyncio.wait_readable, r)
+    loop:add_reader(r, error)
+    loop:add_writer(w, function() end)
+  end
+
+  local function busy()
+    local loop = asyncio.get_running_loop()
+    local server = asyncio.start_server(serve, "127.0.0.1", 0)
     local host, port = server:sockets()[1]:getsockname()
     local conns = {}
     for i = 1, 5 do
@@ -46,6 +113,8 @@ local BUSY <const> = [[
     asyncio.create_task(a.read, a)
     asyncio.create_task(b.sendall, b, ("z"):rep(1000000))
     asyncio.create_task(conns[1].wait_closed, conns[1])
+    held = { busy_with_paths() }
+    busy_with_descriptors(loop)
     asyncio.sleep(0.05)
     return conns, server
   end
@@ -285,17 +354,29 @@ describe("Memory", function()
 
   -- A GiB through a reader that is slower than the writer, in a process of its own. Each way gives
   -- the writing and the reading Stream; `send` waits until the writer may go on.
+  local TCP <const> = [[
+    local listener = asyncio.socket()
+    listener:bind("127.0.0.1", 0)
+    listener:listen()
+    return (asyncio.open_connection(listener:getsockname())), (listener:accept())]]
+  local UNIX <const> = [[
+    local path = os.tmpname()
+    os.remove(path)
+    local listener = asyncio.socket("unix")
+    listener:bind(path)
+    listener:listen()
+    local writer = asyncio.open_unix_connection(path)
+    os.remove(path)
+    return writer, (listener:accept())]]
+  local CHILD <const> = [[
+    local p = asyncio.create_subprocess_exec("cat", { stdin = "pipe", stdout = "pipe" })
+    return p.stdin, p.stdout]]
   local WAYS <const> = {
-    ["TCP, write and drain"] = { connect = [[
-        local listener = asyncio.socket()
-        listener:bind("127.0.0.1", 0)
-        listener:listen()
-        return (asyncio.open_connection(listener:getsockname())), (listener:accept())]] },
-    ["TCP, sendall"] = { send = "writer:sendall(piece)", connect = [[
-        local listener = asyncio.socket()
-        listener:bind("127.0.0.1", 0)
-        listener:listen()
-        return (asyncio.open_connection(listener:getsockname())), (listener:accept())]] },
+    ["TCP, write and drain"] = { connect = TCP },
+    ["TCP, sendall"] = { connect = TCP, send = "writer:sendall(piece)" },
+    ["a unix socket, write and drain"] = { connect = UNIX },
+    ["a unix socket, sendall"] = { connect = UNIX, send = "writer:sendall(piece)" },
+    ["the pipes of a child, sendall"] = { connect = CHILD, send = "writer:sendall(piece)" },
     ["a pair in memory"] = { connect = "return asyncio.testing.stream_pair()" },
   }
   for name, way in pairs(WAYS) do
