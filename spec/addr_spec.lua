@@ -51,6 +51,23 @@ describe("getaddrinfo", function()
     assert.equal("0.0.0.0", list[1].host)
   end)
 
+  it_runs("keeps the scope of an IPv6 address, a name or a number", function(loop)
+    local scoped = loop:getaddrinfo("fe80::1%lo", 80)
+    if scoped[1].host ~= "fe80::1%lo" then return pending("no interface is called lo") end
+    local number <const> = io.open("/sys/class/net/lo/ifindex")
+    if number then
+      scoped = loop:getaddrinfo("fe80::1%" .. number:read("n"), 80)
+      number:close()
+      assert.equal("fe80::1%lo", scoped[1].host)
+    end
+    assert.same({ "fe80::1%lo", "80" }, { loop:getnameinfo({ "fe80::1%lo", 80 },
+      { numeric_host = true, numeric_service = true }) })
+    for _, scope in ipairs { "nosuchif", "", "1x", "99999999999" } do
+      assert_code("^EAI_", loop.getaddrinfo, loop, "fe80::1%" .. scope, 80)
+      assert_code("^EAI_", asyncio.open_connection, "::1%" .. scope, 80)
+    end
+  end)
+
   it_runs("raises an OSError with the code of getaddrinfo", function(loop)
     local err <const> = assert_code("^EAI_NONAME$", loop.getaddrinfo, loop, "localhost", 80,
       { numeric = true })
@@ -138,6 +155,13 @@ describe("getnameinfo", function()
       { loop:getnameinfo({ "127.0.0.1", 80 }, { numeric_host = true, numeric_service = true }) })
     assert.same({ "::1", "domain" },
       { loop:getnameinfo({ "::1", 53 }, { numeric_host = true, dgram = true }) })
+  end)
+
+  it_runs("raises an OSError with the code of getaddrinfo", function(loop)
+    local err <const> = assert_code("^EAI_NONAME$", loop.getnameinfo, loop, { "127.0.0.1", 80 },
+      { numeric_host = true, name_required = true })
+    assert.matches("getnameinfo 127%.0%.0%.1", tostring(err))
+    assert.equal("getnameinfo", err.op)
   end)
 
   it_runs("is cancelled", function(loop)

@@ -3,12 +3,14 @@
 #include "addr.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "loop.h"
 #include "option.h"
 #include "resource.h"
+#include "sys.h"
 
 #define ADDR_NAME_MAX 1024 /* bytes of the longest name that is passed on */
 
@@ -62,15 +64,28 @@ int asy_address_push(lua_State *L, const asy_Address *address) {
   return 2;
 }
 
+/* The scope behind the '%', as a name or a number: libuv knows names only, and takes no notice of
+ * those that do not exist. False if there is none of that name. */
+static bool addr_parse_scope(const char *zone, struct sockaddr_in6 *in6) {
+  char *end;
+  in6->sin6_scope_id = asy_sys_interface(zone);
+  if (in6->sin6_scope_id) return true;
+  if (*zone < '0' || *zone > '9') return false;
+  unsigned long long number = strtoull(zone, &end, 10);
+  in6->sin6_scope_id = (uint32_t)number;
+  return *end == '\0' && number <= UINT32_MAX;
+}
+
 int asy_addr_parse(const char *host, int port, int family, struct sockaddr_storage *out) {
   bool any = !host || !*host;
+  struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)out;
   memset(out, 0, sizeof *out);
   if (family != AF_INET6 &&
       uv_ip4_addr(any ? "0.0.0.0" : host, port, (struct sockaddr_in *)(void *)out) == 0)
     return 0;
-  if (family == AF_INET) return UV_EINVAL;
-  return uv_ip6_addr(any ? "::" : host, port, (struct sockaddr_in6 *)(void *)out) == 0 ? 0
-                                                                                       : UV_EINVAL;
+  if (family == AF_INET || uv_ip6_addr(any ? "::" : host, port, in6)) return UV_EINVAL;
+  const char *zone = any ? NULL : strchr(host, '%');
+  return !zone || addr_parse_scope(zone + 1, in6) ? 0 : UV_EINVAL;
 }
 
 int asy_sockaddr_unix(const char *path, size_t n, asy_Sockaddr *out) {
