@@ -470,7 +470,7 @@ local function leaving(way, place, n)
   return IN_FLIGHT:format(n) .. ("local function leave() %s end\n"):format(way) .. place
 end
 
-describe("a state is closed with thousands of things in flight, from", function()
+describe("B14: a state is closed with thousands of things in flight, from", function()
   for place, code in in_order(PLACES) do
     for name, way in in_order(WAYS) do
       it(("%s, by %s"):format(place, name), function()

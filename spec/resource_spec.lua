@@ -127,7 +127,7 @@ local function run_busy(source, options)
   return helper.run_script(BUSY:gsub("MUCH", MUCH) .. source, options)
 end
 
-describe("The state is closed with everything in flight", function()
+describe("B14: the state is closed with everything in flight", function()
   it("by os.exit in a task", function()
     local result <const> = run_busy("asyncio.run(function() busy() os.exit(3, true) end)")
     assert.equal("", result.err)

@@ -238,8 +238,7 @@ describe("start_server", function()
 end)
 
 describe("Server, a handler that fails", function()
-  it_runs("has its connection closed, and is reported (cpython 110894, test_unhandled_exceptions)",
-    function(loop)
+  it_runs("B12: has its connection closed, and is reported (cpython 110894)", function(loop)
     local reports <const> = collect_reports(loop)
     local function fails_here() error({ "an error object" }) end
     local server <close>, host, port = serve(function(_, writer)
@@ -417,7 +416,7 @@ describe("serve_forever", function()
     assert_code("ECONNREFUSED", asyncio.open_connection, host, port)
   end)
 
-  it_runs("cancelled with a client connected, returns (cpython 123720)", function()
+  it_runs("B12: cancelled with a client connected, returns (cpython 123720)", function()
     local server <const>, host, port = serve(function(reader) reader:read() end)
     local task <const> = start(server, "serve_forever")
     local conn <close> = asyncio.open_connection(host, port)
@@ -654,7 +653,7 @@ describe("Server, closing", function()
 end)
 
 describe("Server, its life", function()
-  it_runs("one that nobody refers to serves on (cpython 91887)", function()
+  it_runs("B16: one that nobody refers to serves on (cpython 91887)", function()
     local host, port = select(2, serve(function(_, writer)
       writer:write("here")
       writer:close()
@@ -808,7 +807,7 @@ describe("Server, its life", function()
   end)
 
   -- uvloop 201, copas 151
-  it("a thousand connects and disconnects with timeouts armed leave nothing", function()
+  it("B20: a thousand connects and disconnects with timeouts armed leave nothing", function()
     asyncio.run(function()
       local loop <const> = asyncio.get_running_loop()
       local server <const>, host, port = serve(function(reader, writer)

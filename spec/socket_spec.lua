@@ -282,7 +282,7 @@ describe("accept", function()
     assert.equal("x", client:read(1))
   end)
 
-  it_runs("woken and then cancelled, it hands the connection on", function()
+  it_runs("B4: woken and then cancelled, it hands the connection on", function()
     local sock <close>, host, port = listener()
     local a <close>, b = connected()
     local canceller, first, second

@@ -365,7 +365,7 @@ describe("Stream reading, cancelled", function()
     end)
   end
 
-  it_pairs("a recv that is cancelled after it was woken wakes the next one (copas 208)",
+  it_pairs("B4: a recv that is cancelled after it was woken wakes the next one (copas 208)",
     function(a, b)
     local first <const>, second <const> = start(b, "recv", 10), start(b, "recv", 10)
     a:write("data")
@@ -956,7 +956,7 @@ describe("Stream over TCP", function()
     assert.is_true(err.code == "ECONNRESET" or err.code == "EPIPE")
   end)
 
-  it_connects("the peer resets in mid-write: drain (python/asyncio 263, cpython 80982)",
+  it_connects("B13: the peer resets in mid-write: drain (python/asyncio 263, cpython 80982)",
     function(a, b)
     a:write(("x"):rep(20000000))
     local task <const> = start(a, "drain")
@@ -980,7 +980,7 @@ describe("Stream over TCP", function()
     assert_code("ECONNRESET", a.read, a, 100)
   end)
 
-  it_connects("a writer that is cancelled during backpressure (aiohttp 12281)", function(a)
+  it_connects("B13: a writer that is cancelled during backpressure (aiohttp 12281)", function(a)
     local reports <const> = {}
     asyncio.get_running_loop():set_exception_handler(function(_, context)
       reports[#reports + 1] = context.message
@@ -1006,7 +1006,7 @@ describe("Stream over TCP", function()
     assert.is_nil(b:get_extra_info("sockname"))
   end)
 
-  it_connects("reading and writing tasks of one stream do not disturb each other (eco)",
+  it_connects("B4: reading and writing tasks of one stream do not disturb each other (eco)",
     function(a, b)
     local reader <const> = start(a, "read", 10)
     local writer <const> = start(a, "sendall", ("x"):rep(20000000))
