@@ -100,9 +100,13 @@ describe("open_connection", function()
     local server <close> = serve("127.0.0.1")
     local sock <const> = asyncio.socket()
     sock:connect(server:sockets()[1]:getsockname())
-    local reader <close>, writer = asyncio.open_connection(nil, nil, { sock = sock, limit = 5 })
+    local reader <close>, writer = asyncio.open_connection(nil, nil, { sock = sock, limit = 5,
+      high_water = 9 })
     assert.equal(sock, reader)
     assert.equal(sock, writer)
+    assert.same({ 2, 9 }, { writer:get_write_buffer_limits() })
+    assert.is_true(asyncio.is(select(2, pcall(reader.readuntil, reader, "0.1")),
+      asyncio.LimitOverrunError))
     assert.equal("127.0.0.1", reader:read("a"))
     local fresh <close> = asyncio.socket()
     local ok, err = pcall(asyncio.open_connection, nil, nil, { sock = fresh })
@@ -145,6 +149,19 @@ describe("happy eyeballs", function()
     assert.equal("127.0.0.1", plain:read("a"))
     assert_code("EAI_NONAME", asyncio.open_connection, ("x"):rep(70) .. ".invalid", port,
       { happy_eyeballs_delay = 0.25, family = "inet" })
+  end)
+
+  it_runs("keeps the other options", function()
+    local server <close> = serve("127.0.0.1", 0, ("x"):rep(30))
+    local _, port = server:sockets()[1]:getsockname()
+    local conn <close> = asyncio.open_connection("localhost", port, { happy_eyeballs_delay = 1,
+      limit = 10, high_water = 8, low_water = 7, local_addr = { "127.0.0.3", 0 },
+      family = "inet" })
+    assert.equal("127.0.0.3", (conn:getsockname()))
+    assert.same({ 7, 8 }, { conn:get_write_buffer_limits() })
+    local ok, err = pcall(conn.readline, conn)
+    assert.is_false(ok)
+    assert.is_true(asyncio.is(err, asyncio.LimitOverrunError), tostring(err))
   end)
 
   it_runs("an address that does not answer does not hold up the next", function(loop)

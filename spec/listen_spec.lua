@@ -84,6 +84,29 @@ describe("start_server", function()
     assert_code("EADDRINUSE", asyncio.start_server, greet, host, port)
   end)
 
+  it_runs("has room for as many as its backlog says", function()
+    local waiting <const> = {}
+    for _, backlog in ipairs { 0, 20 } do
+      local server <close> = asyncio.start_server(greet, "127.0.0.1", 0,
+        { backlog = backlog, start_serving = false })
+      server:start_serving()
+      local host, port = server:sockets()[1]:getsockname()
+      local tasks <const> = {}
+      for i = 1, 10 do tasks[i] = asyncio.create_task(asyncio.open_connection, host, port) end
+      -- whom the system has turned away it lets try again in a second
+      asyncio.sleep(0.02 * helper.SLOW)
+      waiting[backlog] = 0
+      for _, task in ipairs(tasks) do
+        if not task:done() then waiting[backlog] = waiting[backlog] + 1 end
+        task:cancel()
+        local ok, conn = pcall(task.await, task)
+        if ok then conn:abort() end
+      end
+    end
+    assert.is_true(waiting[0] > 0)
+    assert.equal(0, waiting[20])
+  end)
+
   it_runs("connections keep alive", function()
     local server <close> = asyncio.start_server(function(_, writer)
       writer:write(tostring(writer:getsockopt("keepalive")))

@@ -96,6 +96,51 @@ describe("a unix server", function()
     server:wait_closed()
   end)
 
+  it_runs("takes limits and marks at both ends", function()
+    local path <const> = socket_path()
+    local theirs <const> = asyncio.get_running_loop():create_future()
+    local server <close> = asyncio.start_unix_server(function(reader, writer)
+      theirs:set_result(select(2, pcall(reader.readline, reader)), writer:get_write_buffer_limits())
+      writer:write(("x"):rep(30))
+      writer:close()
+    end, path, { limit = 10, high_water = 5000 })
+    local conn <close> = asyncio.open_unix_connection(path,
+      { limit = 11, high_water = 8, low_water = 7 })
+    assert.same({ 7, 8 }, { conn:get_write_buffer_limits() })
+    conn:write(("x"):rep(30))
+    local err <const>, low, high = theirs:await()
+    assert.is_true(asyncio.is(err, asyncio.LimitOverrunError), tostring(err))
+    assert.same({ 1250, 5000 }, { low, high })
+    local ok, mine = pcall(conn.readline, conn)
+    assert.is_false(ok)
+    assert.is_true(asyncio.is(mine, asyncio.LimitOverrunError), tostring(mine))
+    local sock <const> = asyncio.socket("unix")
+    sock:connect(path)
+    local same <close> = asyncio.open_unix_connection(nil, { sock = sock, high_water = 4 })
+    assert.equal(sock, same)
+    assert.same({ 1, 4 }, { same:get_write_buffer_limits() })
+    assert.is_true(server:is_serving())
+  end)
+
+  it_runs("has room for as many as its backlog says", function()
+    local waiting <const> = {}
+    for _, backlog in ipairs { 0, 20 } do
+      local path <const> = socket_path()
+      local server <close> = asyncio.start_unix_server(function(_, w) w:close() end, path,
+        { backlog = backlog })
+      local tasks <const> = {}
+      for i = 1, 10 do tasks[i] = asyncio.create_task(asyncio.open_unix_connection, path) end
+      asyncio.sleep(0)
+      waiting[backlog] = 0
+      for _, task in ipairs(tasks) do
+        if not task:done() then waiting[backlog] = waiting[backlog] + 1 end
+      end
+      asyncio.gather(tasks) -- the others come later
+      assert.is_true(server:is_serving())
+    end
+    assert.same({ [0] = 9, [20] = 0 }, waiting)
+  end)
+
   it_runs("its file goes when it closes", function()
     local path <const> = socket_path()
     local server <const> = asyncio.start_unix_server(echo, path)
