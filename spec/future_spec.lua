@@ -564,6 +564,18 @@ describe("an error that nobody looked at", function()
     assert.equal("unseen", take_reports()[1].exception)
   end))
 
+  it("is not reported after cancel, which changes nothing else", inside(function()
+    do
+      local f <const> = future()
+      f:set_exception("boom")
+      assert.is_false(f:cancel())
+      assert.equal("done", f:state())
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.same({}, take_reports())
+  end))
+
   it("is not reported for results and cancellations", inside(function()
     future():set_result(1)
     future():cancel()

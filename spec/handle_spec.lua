@@ -146,6 +146,22 @@ for name, queue in pairs(WAYS) do
       assert.is_nil(next(weak))
     end))
 
+    it("cancelled, lets go of function and arguments at once", inside(function(loop)
+      local weak <const> = setmetatable({}, { __mode = "v" })
+      local handle
+      do
+        local argument <const> = {}
+        local function callback() error(argument) end
+        weak[1], weak[2] = callback, argument
+        handle = queue(loop, callback, argument, nil, argument)
+      end
+      handle:cancel()
+      collect()
+      assert.is_nil(next(weak))
+      run_them()
+      assert.is_true(handle:cancelled())
+    end))
+
     it("takes many arguments; more than 65000 are refused", inside(function(loop)
       local n <const> = helper.scale(60000, 100)
       local got
@@ -371,8 +387,8 @@ describe("tostring of a handle", function()
     assert.equal(("<TimerHandle when=5.0 %s>"):format(place), tostring(later))
     soon:cancel()
     later:cancel()
-    assert.equal(("<Handle cancelled %s>"):format(place), tostring(soon))
-    assert.equal(("<TimerHandle cancelled when=5.0 %s>"):format(place), tostring(later))
+    assert.equal("<Handle cancelled>", tostring(soon))
+    assert.equal("<TimerHandle cancelled when=5.0>", tostring(later))
   end))
 
   it("names what has a name", inside(function(loop)

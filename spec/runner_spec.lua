@@ -376,6 +376,39 @@ describe("the end of a run", function()
 end)
 
 describe("Runner", function()
+  it("keeps the context from run to run, also after an error", function()
+    local var <const> = asyncio.ContextVar("var", "default")
+    local outer <const> = var:set("outer")
+    local runner <close> = asyncio.Runner { loop_factory = virtual }
+    local token
+    assert.has_error(function()
+      runner:run(function()
+        assert.equal("outer", var:get())
+        asyncio.sleep(1)
+        token = var:set("first")
+        asyncio.create_task(function() var:set("child's own") end):await()
+        error("the end", 0)
+      end)
+    end, "the end")
+    assert.equal("outer", var:get())
+    var:reset(outer)
+    assert.equal("first", runner:run(function()
+      asyncio.await(function() var:set("second") end)
+      runner:get_loop():call_soon(function() var:set("callback's own") end)
+      asyncio.sleep(1)
+      return token and "first"
+    end))
+    runner:run(function()
+      assert.equal("second", var:get())
+      var:reset(token) -- it is still the same context
+      assert.equal("outer", var:get())
+    end)
+    assert.equal("outer", runner:run(asyncio.async(function() return var:get() end)()))
+    assert.equal("default", var:get())
+    local other <close> = asyncio.Runner { loop_factory = virtual }
+    assert.equal("default", other:run(function() return var:get() end))
+  end)
+
   it("runs several functions on one loop; tasks live on between", function()
     local ticks = 0
     local runner <close> = asyncio.Runner { loop_factory = virtual }
@@ -450,10 +483,10 @@ describe("Runner", function()
   it("cannot be used or closed while a loop runs", function()
     local runner = asyncio.Runner { loop_factory = virtual }
     runner:run(function()
-      assert.error_matches(function() runner:run(print) end, "while an event loop is running")
+      assert.error_matches(function() runner:run(print) end, "from a running event loop")
       assert.error_matches(function() runner:close() end, "while an event loop is running")
       local other = asyncio.Runner()
-      assert.error_matches(function() other:run(print) end, "while an event loop is running")
+      assert.error_matches(function() other:run(print) end, "from a running event loop")
       other:close()
     end)
     runner:close()

@@ -13,7 +13,8 @@ typedef struct ContextVar {
 } ContextVar;
 
 typedef struct ContextToken {
-  bool used, had_value;
+  const void *owner; /* whose context it was; only compared */
+  bool used;
 } ContextToken;
 
 bool asy_context_push(lua_State *L, asy_State *S) {
@@ -32,9 +33,29 @@ bool asy_context_push(lua_State *L, asy_State *S) {
   return false;
 }
 
+/* Does what runs now share its context with the other runs of a Runner? */
+static bool context_is_shared(asy_State *S) {
+  return S->waiter && S->waiter == S->waiter->loop->sharer;
+}
+
+/* Whose the current context is: a task's, a callback's, a Runner's, or the state's. [-0, +0, -] */
+static const void *context_owner(lua_State *L, asy_State *S) {
+  if (context_is_shared(S)) return S->waiter->loop;
+  if (S->waiter) return S->waiter;
+  if (!S->callback) return S;
+  asy_shelf_push(L, S->callback->shelf, ASY_LOOP_CALLBACK);
+  const void *handle = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return handle;
+}
+
 /* Pop a table and make it the current context. */
 static void context_replace(lua_State *L, asy_State *S) {
   if (S->waiter) {
+    if (context_is_shared(S)) {
+      lua_pushvalue(L, -1);
+      asy_shelf_set(L, S->waiter->loop->shelf, ASY_LOOP_CONTEXT);
+    }
     asy_wait_set_slot(L, S->waiter, ASY_BASE_CONTEXT);
     S->waiter->has_context = true;
   } else if (S->callback) {
@@ -45,6 +66,19 @@ static void context_replace(lua_State *L, asy_State *S) {
   } else {
     asy_shelf_set(L, S->shelf, ASY_SLOT_CONTEXT);
   }
+}
+
+void asy_context_share(lua_State *L, asy_Wait *w, bool again) {
+  asy_Loop *loop = w->loop;
+  if (again) {
+    asy_shelf_push(L, loop->shelf, ASY_LOOP_CONTEXT);
+    w->has_context = !lua_isnil(L, -1);
+    asy_wait_set_slot(L, w, ASY_BASE_CONTEXT);
+  } else {
+    asy_wait_push_slot(L, w, ASY_BASE_CONTEXT);
+    asy_shelf_set(L, loop->shelf, ASY_LOOP_CONTEXT);
+  }
+  loop->sharer = w;
 }
 
 /* Set the variable at index var to the value on top (popped; nil removes it) in a copy of the
@@ -147,7 +181,8 @@ static int context_var_set(lua_State *L) {
   ContextToken *token = asy_type_create(L, S, ASY_SLOT_TOKEN, sizeof *token, 2);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, 3, CONTEXT_TOKEN_VAR);
-  token->had_value = context_get(L, S, 1);
+  token->owner = context_owner(L, S);
+  context_get(L, S, 1);
   lua_setiuservalue(L, 3, CONTEXT_TOKEN_OLD);
   lua_pushvalue(L, 2);
   context_set(L, S, 1);
@@ -161,7 +196,8 @@ Give the variable back the value that it had before the `set` that returned the 
 @tparam Token token of this variable's `set`; good for one time
 @return nothing
 @waits no
-@raise argument error; an error for a token of another variable or one that was used
+@raise argument error; an error for a token of another variable, of another task or callback, or
+one that was used
 @usage local v = asyncio.ContextVar("v", 1); local t = v:set(2); v:reset(t); assert(v:get() == 1)
 @see contextvars.html#contextvars.ContextVar.reset
 */
@@ -173,6 +209,8 @@ static int context_var_reset(lua_State *L) {
   if (token->used) return luaL_error(L, "token has been used already");
   lua_getiuservalue(L, 2, CONTEXT_TOKEN_VAR);
   if (!lua_rawequal(L, -1, 1)) return luaL_error(L, "token was made by a different variable");
+  if (token->owner != context_owner(L, S))
+    return luaL_error(L, "token was made in a different context");
   lua_getiuservalue(L, 2, CONTEXT_TOKEN_OLD);
   context_set(L, S, 1);
   token->used = true;

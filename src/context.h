@@ -17,6 +17,11 @@
  * and nothing is pushed, if it is empty. [-0, +(0|1), -] */
 ASY_FUNC bool asy_context_push(lua_State *L, asy_State *S);
 
+/* Let the task, which has not begun, run in the context that its loop's Runner keeps from run to
+ * run: in what an earlier run has left (again), or in its own, which is kept from now on. [-0, +0,
+ * -] */
+ASY_FUNC void asy_context_share(lua_State *L, asy_Wait *w, bool again);
+
 ASY_FUNC void asy_context_open(lua_State *L, asy_State *S);
 
 #endif

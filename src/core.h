@@ -206,6 +206,7 @@ typedef enum asy_LoopSlot {
   ASY_LOOP_FACTORY,     /* set_task_factory's function or nil; task.c */
   ASY_LOOP_UNSEEN,      /* table, weak values: address of an asy_Failure -> the failure; future.c */
   ASY_LOOP_PINS,        /* table: what I/O in progress keeps alive; resource.c */
+  ASY_LOOP_CONTEXT,     /* the context of a Runner's runs, or nil; context.c */
   ASY_LOOP_FUTURE_TYPE, /* metatables of the loop's futures and tasks; future.c */
   ASY_LOOP_TASK_TYPE,
   ASY_LOOP_COUNT = ASY_LOOP_TASK_TYPE
@@ -262,6 +263,7 @@ struct asy_Loop {
   int cancel_depth;     /* nested walks of cancel() down the chain of waits; task.c */
   void (*after_turn)(lua_State *L,
                      asy_Loop *loop); /* called by the driver after each turn, if set; runner.c */
+  asy_Wait *sharer;         /* of the task whose context a Runner keeps; only compared; context.c */
   int interrupts;           /* SIGINTs that became a cancellation of the main task; loop.c */
   asy_Inbox *inbox;         /* for other threads; NULL before the first needs it; loop.c */
   asy_Pool *workers;        /* the threads for jobs; NULL before the first job; thread.c */
@@ -284,7 +286,6 @@ struct asy_Loop {
   bool allows_children;  /* the same for child processes */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */
-  bool shutting_down;    /* a Runner cancels what is left; runner.c */
 };
 
 /* ---- State and shelf (core.c) */

@@ -251,11 +251,12 @@ static void future_report(lua_State *L, asy_Loop *loop, int failure) {
     return;
   }
   bool is_task = fut->is_task;
+  const char *message = fut->doomed ? "unhandled exception during asyncio.run() shutdown"
+                        : is_task   ? "task error was never retrieved"
+                                    : "future error was never retrieved";
   lua_getiuservalue(L, failure, ASY_FAILURE_ERROR);
   lua_getiuservalue(L, failure, ASY_FAILURE_TRACEBACK);
-  asy_error_report(L, loop,
-                   is_task ? "task error was never retrieved" : "future error was never retrieved",
-                   is_task ? "task" : "future", lua_gettop(L) - 2);
+  asy_error_report(L, loop, message, is_task ? "task" : "future", lua_gettop(L) - 2);
   lua_pop(L, 1);
 }
 
@@ -468,6 +469,8 @@ next step.
 static int future_cancel(lua_State *L) {
   asy_Future *fut = asy_future_check(L, asy_state(L), 1);
   lua_settop(L, 2);
+  if (fut->state == ASY_FAILED) /* who wants to be rid of it does not want its error reported */
+    asy_list_remove(&future_push_failure(L, 1)->link);
   lua_pushboolean(L, asy_future_cancel(L, 1, fut, lua_isnil(L, 2) ? 0 : 2));
   return 1;
 }
@@ -673,13 +676,20 @@ void asy_future_push_callbacks(lua_State *L, int idx, asy_Future *fut) {
   lua_pop(L, 1);
 }
 
-static int future_tostring(lua_State *L) {
+void asy_future_push_shown(lua_State *L, int idx, asy_Future *fut) {
   static const char *const states[] = {"pending", "finished", "finished", "cancelled"};
+  asy_future_push_callbacks(L, idx, fut);
+  asy_future_push_outcome(L, idx, fut);
+  lua_pushfstring(L, "Future %s%s%s", states[fut->state], lua_tostring(L, -2), lua_tostring(L, -1));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+static int future_tostring(lua_State *L) {
   asy_Future *fut = asy_future_check(L, asy_state(L), 1);
   lua_settop(L, 1);
-  asy_future_push_callbacks(L, 1, fut);
-  asy_future_push_outcome(L, 1, fut);
-  lua_pushfstring(L, "<Future %s%s%s>", states[fut->state], lua_tostring(L, 2), lua_tostring(L, 3));
+  asy_future_push_shown(L, 1, fut);
+  lua_pushfstring(L, "<%s>", lua_tostring(L, 2));
   return 1;
 }
 

@@ -30,6 +30,7 @@ struct asy_Future {
   bool expected;    /* somebody has taken charge of a later error (a gather that has ended): do not
                        report it */
   bool has_handles; /* pending, and ASY_FUTURE_VALUE is the ring of its done callbacks */
+  bool doomed;      /* a task for which a Runner that shuts down waits */
 };
 
 /* The error of a failed future: a userdata of its own with a finalizer, so that futures need none.
@@ -125,6 +126,9 @@ ASY_FUNC void asy_future_push_traceback(lua_State *L, int idx, asy_Future *fut);
 /* Push what tostring shows of it: " result=1" and the like, " cb=[...]"; maybe "". [-0, +1, v] */
 ASY_FUNC void asy_future_push_outcome(lua_State *L, int idx, asy_Future *fut);
 ASY_FUNC void asy_future_push_callbacks(lua_State *L, int idx, asy_Future *fut);
+
+/* Push what tostring shows of a Future that is no Task, without the angle brackets. [-0, +1, v] */
+ASY_FUNC void asy_future_push_shown(lua_State *L, int idx, asy_Future *fut);
 
 /* The methods that Future and Task have in common. */
 ASY_FUNC const luaL_Reg *asy_future_methods(void);

@@ -241,7 +241,8 @@ static asy_Handle *handle_check(lua_State *L, int arg) {
 }
 
 /***
-Cancel the callback: it is not called any more. Does nothing if it has been called.
+Cancel the callback: it is not called any more, and the handle lets go of it. Does nothing if it has
+been called.
 @function Handle:cancel
 @return nothing
 @waits no
@@ -252,6 +253,10 @@ Cancel the callback: it is not called any more. Does nothing if it has been call
 static int handle_cancel(lua_State *L) {
   asy_Handle *handle = handle_check(L, 1);
   handle->cancelled = true;
+  for (int i = 0; i <= handle->nargs; i++) { /* who keeps the handle does not keep these */
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, ASY_HANDLE_FUNCTION + i);
+  }
   if (!asy_timer_is_armed(&handle->timer))
     return 0; /* was called, or its loop was closed: that may be gone */
   asy_timer_stop(handle->loop, &handle->timer);
@@ -292,13 +297,19 @@ static int handle_when(lua_State *L) {
 static int handle_tostring(lua_State *L) {
   asy_Handle *handle = handle_check(L, 1);
   bool timer = asy_type_test(L, asy_state(L), 1, ASY_SLOT_TIMER_HANDLE) != NULL;
+  if (handle->cancelled) {
+    if (timer)
+      lua_pushfstring(L, "<TimerHandle cancelled when=%f>", handle->when);
+    else
+      lua_pushliteral(L, "<Handle cancelled>");
+    return 1;
+  }
   lua_getiuservalue(L, 1, ASY_HANDLE_FUNCTION);
   const char *name = asy_name_push_place(L, -1);
   if (timer)
-    lua_pushfstring(L, "<TimerHandle %swhen=%f %s>", handle->cancelled ? "cancelled " : "",
-                    handle->when, name);
+    lua_pushfstring(L, "<TimerHandle when=%f %s>", handle->when, name);
   else
-    lua_pushfstring(L, "<Handle %s%s>", handle->cancelled ? "cancelled " : "", name);
+    lua_pushfstring(L, "<Handle %s>", name);
   return 1;
 }
 

@@ -7,12 +7,14 @@
 
 #include <string.h>
 
+#include "context.h"
 #include "error.h"
 #include "redeliver.h"
 
 typedef struct Runner {
   asy_Loop *loop; /* NULL before the first use, and after close */
   bool debug, has_debug, closed;
+  bool has_run; /* the runs share one context from the first one on */
 } Runner;
 
 enum { RUNNER_LOOP = 1, RUNNER_FACTORY };
@@ -27,7 +29,7 @@ static void runner_after_turn(lua_State *L, asy_Loop *loop) {
   for (; link; link = next) {
     asy_Task *task = ASY_CONTAINER(link, asy_Task, all);
     next = asy_list_next(&loop->tasks, link);
-    if (!task->doomed) continue;
+    if (!task->fut.doomed) continue;
     if (asy_redeliver_is_due(task) && !asy_redeliver(L, task)) {
       next = asy_list_first(&loop->tasks); /* its __close handlers may have done anything */
       pending = false;
@@ -45,7 +47,7 @@ static int runner_shutdown_protected(lua_State *L) {
   bool any = false;
   for (link = asy_list_first(&loop->tasks); link; link = asy_list_next(&loop->tasks, link)) {
     asy_Task *task = ASY_CONTAINER(link, asy_Task, all);
-    task->doomed = any = true;
+    task->fut.doomed = any = true;
     asy_task_cancel(L, task, 0); /* queues; nothing ends before the next turn */
   }
   if (!any) return 0;
@@ -100,7 +102,7 @@ static bool runner_drive(lua_State *L, int idx, int fut) {
 }
 
 static void runner_check_outside(lua_State *L, asy_State *S, const char *name) {
-  if (S->running) luaL_error(L, "%s cannot be called while an event loop is running", name);
+  if (S->running) luaL_error(L, "%s() cannot be called from a running event loop", name);
   asy_loop_check_block(L, S, NULL, name);
 }
 
@@ -201,8 +203,16 @@ static asy_Loop *runner_push_loop(lua_State *L, asy_State *S, Runner *runner) {
   return loop;
 }
 
+/* The new task at index idx runs in the context in which the run before it has ended. */
+static void runner_share_context(lua_State *L, Runner *runner, int idx) {
+  asy_Task *task = lua_touserdata(L, idx);
+  if (task->wait.started || asy_future_is_done(&task->fut)) return; /* a factory's doing */
+  asy_context_share(L, &task->wait, runner->has_run);
+  runner->has_run = true;
+}
+
 /***
-Run an awaitable on the runner's loop.
+Run an awaitable on the runner's loop. What it sets in a ContextVar is there in the next run.
 @function Runner:run
 @param aw a function, coroutine object, ...
 @param[opt] ... arguments, if it is a function
@@ -220,9 +230,13 @@ static int runner_run(lua_State *L) {
   asy_coro_check(L, S, 2);
   asy_Loop *loop = runner_push_loop(L, S, runner);
   lua_insert(L, 2);
+  bool is_new = !asy_future_test(L, S, 3);
   runner_prepare(L, S, loop, 3);
+  if (is_new) runner_share_context(L, runner, 3);
   asy_loop_set_current(L, S, 2);
-  return runner_drive(L, 2, 3) ? asy_script_results(L, 3) : lua_error(L);
+  bool ok = runner_drive(L, 2, 3);
+  loop->sharer = NULL;
+  return ok ? asy_script_results(L, 3) : lua_error(L);
 }
 
 /***

@@ -300,7 +300,7 @@ static void task_note_creation(lua_State *L, asy_State *S) {
   asy_extra_set(L, S, -2, "created");
 }
 
-/* Call the user's task factory: f(loop, function, args...) must return a Task. */
+/* Call the user's task factory: f(loop, function, args...) must return a Task of the loop. */
 static asy_Task *task_create_custom(lua_State *L, asy_Loop *loop, int nargs) {
   luaL_checkstack(L, 3, NULL);
   asy_shelf_push(L, loop->shelf, ASY_LOOP_FACTORY);
@@ -311,6 +311,7 @@ static asy_Task *task_create_custom(lua_State *L, asy_Loop *loop, int nargs) {
   asy_Future *fut = asy_future_test(L, loop->S, -1);
   if (!fut || !fut->is_task)
     luaL_error(L, "the task factory must return a Task, not %s", luaL_typename(L, -1));
+  if (fut->loop != loop) luaL_error(L, "the task factory has returned a Task of another loop");
   return (asy_Task *)(void *)fut;
 }
 
@@ -570,18 +571,20 @@ static int loop_get_task_factory(lua_State *L) {
 /***
 A task that is made without asking the loop's task factory: what a factory of your own returns.
 @function Task
+@tparam[opt] Loop loop where the task runs; default: the running loop
 @param aw a function, coroutine object, thread that has not started, or object with `__await`
 @param[opt] ... arguments, if it is a function
-@treturn Task of the running loop
+@treturn Task
 @waits no
-@raise argument error; an error if no loop is running
-@usage assert(asyncio.Task(function() return 1 end):await() == 1)
+@raise argument error; an error if no loop is running and none is given
+@usage local l = asyncio.get_running_loop(); assert(asyncio.Task(l, print, 1):get_loop() == l)
 @see asyncio-task.html#asyncio.Task
 */
 static int task_new(lua_State *L) {
   asy_State *S = asy_state(L);
-  asy_Loop *loop = task_check_running(L, S);
-  task_start_plain(L, loop, task_unpack(L, S, 1));
+  bool given = asy_type_test(L, S, 1, ASY_SLOT_LOOP_TYPE) != NULL;
+  asy_Loop *loop = given ? asy_check_loop(L, S, 1) : task_check_running(L, S);
+  task_start_plain(L, loop, task_unpack(L, S, given ? 2 : 1));
   return 1;
 }
 
@@ -805,32 +808,55 @@ static const char *task_push_line(lua_State *L, asy_Task *task, int fn) {
   return lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
 }
 
-static int task_tostring(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
+/* Push "Task pending name='Task-1' coro=<f() running at x.lua:1>" for the Task at idx. */
+static void task_push_head(lua_State *L, int idx, asy_Task *task) {
   static const char *const states[] = {"pending", "finished", "finished", "cancelled"};
   const char *state =
       task->fut.state == ASY_PENDING && task->cancels > 0 ? "cancelling" : states[task->fut.state];
-  bool done = asy_future_is_done(&task->fut);
-  lua_settop(L, 1);
-  asy_task_push_name(L, 1, task);
-  lua_getiuservalue(L, 1, ASY_TASK_FUNCTION);
-  asy_name_push(L, 3);
-  task_push_line(L, task, 3);
-  lua_pushliteral(L, "");
-  asy_Future *awaited =
-      !done && task->wait.state == ASY_WAIT_PARKED && asy_future_awaited(&task->wait)
-          ? task->wait.on
-          : NULL;
-  if (awaited) {
-    lua_pushfstring(L, " wait_for=<%s at %p>", awaited->is_task ? "Task" : "Future",
-                    (void *)awaited);
-    lua_replace(L, 6);
+  int top = lua_gettop(L);
+  asy_task_push_name(L, idx, task);
+  lua_getiuservalue(L, idx, ASY_TASK_FUNCTION);
+  asy_name_push(L, top + 2);
+  task_push_line(L, task, top + 2);
+  lua_pushfstring(L, "Task %s name='%s' coro=<%s() %s %s>", state, lua_tostring(L, top + 1),
+                  lua_tostring(L, top + 3),
+                  asy_future_is_done(&task->fut) ? "done, defined at" : "running at",
+                  lua_tostring(L, top + 4));
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
+
+/* Push " wait_for=<...>" if the task awaits a future, else "". What a task that is awaited awaits
+ * in its turn is left out: the chain may be long, or a ring. */
+static void task_push_awaited(lua_State *L, asy_Task *task) {
+  asy_Wait *w = &task->wait;
+  if (asy_future_is_done(&task->fut) || w->state != ASY_WAIT_PARKED || !asy_future_awaited(w)) {
+    lua_pushliteral(L, "");
+    return;
   }
+  asy_Future *awaited = w->on;
+  int top = lua_gettop(L);
+  asy_wait_push_kept(L, w);
+  if (lua_touserdata(L, -1) != awaited)
+    lua_pushfstring(L, "%s at %p", awaited->is_task ? "Task" : "Future", (void *)awaited);
+  else if (awaited->is_task)
+    task_push_head(L, top + 1, (asy_Task *)(void *)awaited);
+  else
+    asy_future_push_shown(L, top + 1, awaited);
+  lua_pushfstring(L, " wait_for=<%s>", lua_tostring(L, -1));
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+}
+
+static int task_tostring(lua_State *L) {
+  asy_Task *task = task_check(L, 1);
+  lua_settop(L, 1);
+  task_push_head(L, 1, task);
+  task_push_awaited(L, task);
   asy_future_push_callbacks(L, 1, &task->fut);
   asy_future_push_outcome(L, 1, &task->fut);
-  lua_pushfstring(L, "<Task %s name='%s' coro=<%s() %s %s>%s%s%s>", state, lua_tostring(L, 2),
-                  lua_tostring(L, 4), done ? "done, defined at" : "running at", lua_tostring(L, 5),
-                  lua_tostring(L, 6), lua_tostring(L, 7), lua_tostring(L, 8));
+  lua_pushfstring(L, "<%s%s%s%s>", lua_tostring(L, 2), lua_tostring(L, 3), lua_tostring(L, 4),
+                  lua_tostring(L, 5));
   return 1;
 }
 

@@ -18,7 +18,6 @@ struct asy_Task {
   unsigned cancelled_at; /* wait.parks at the last cancel: more parks since then mean that it was
                             swallowed (shutdown) */
   uint8_t deliveries;    /* cancellations delivered again while a Runner shuts down */
-  bool doomed;           /* a Runner that shuts down waits for it */
   bool on_path;          /* a cancel() is passing through it down the chain of waits */
   bool handed_out;       /* the thread is known outside: never used again */
 };

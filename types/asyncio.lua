@@ -616,7 +616,7 @@ function Loop:call_at(when, f, ...) end
 ---@return number # seconds
 function Loop:time() end
 
----Cancel the callback: it is not called any more. Does nothing if it has been called.
+---Cancel the callback: it is not called any more, and the handle lets go of it. Does nothing if it has been called.
 function Handle:cancel() end
 
 ---Was the callback cancelled?
@@ -1027,7 +1027,7 @@ function asyncio.run(aw, ...) end
 ---@return asyncio.Runner # with :run, :get_loop, :close and `<close>`
 function asyncio.Runner(opts) end
 
----Run an awaitable on the runner's loop.
+---Run an awaitable on the runner's loop. What it sets in a ContextVar is there in the next run.
 ---@param aw any a function, coroutine object, ...
 ---@param ... any arguments, if it is a function
 ---@return any # all its results
@@ -1391,10 +1391,11 @@ function Loop:set_task_factory(f) end
 function Loop:get_task_factory() end
 
 ---A task that is made without asking the loop's task factory: what a factory of your own returns.
+---@param loop? asyncio.Loop where the task runs; default: the running loop
 ---@param aw any a function, coroutine object, thread that has not started, or object with `__await`
 ---@param ... any arguments, if it is a function
----@return asyncio.Task # of the running loop
-function asyncio.Task(aw, ...) end
+---@return asyncio.Task #
+function asyncio.Task(loop, aw, ...) end
 
 ---The task that is being executed now.
 ---@param loop? asyncio.Loop default: the running loop

@@ -1,0 +1,1150 @@
+-- SPDX-License-Identifier: MIT
+-- What CPython's test_tasks.py asks.
+
+local asyncio <const> = require "asyncio"
+local base <const> = require "spec.cpython.base"
+local virtual <const> = require "spec.virtual"
+
+local raises <const>, refuses <const> = virtual.raises, virtual.refuses
+local sleep <const>, create_task <const> = asyncio.sleep, asyncio.create_task
+
+local with_loop <const>, near <const>, set <const> = base.with_loop, base.near, base.set
+local cancelled_error <const>, never <const> = base.cancelled, base.never
+
+describe("CPython's test_tasks", function()
+  it("test_task_cancel_message_getter", with_loop(function(loop)
+    local t <const> = loop:create_task(function() end)
+    t:cancel("my message")
+    local err <const> = cancelled_error(loop.run_until_complete, loop, t)
+    assert.equal("my message", err.message)
+  end))
+
+  it("test_task_del_collect", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local fs <const> = {}
+      for i = 1, 100 do
+        fs[i] = function()
+          return setmetatable({}, { __gc = function() collectgarbage() end })
+        end
+      end
+      assert.equal(100, asyncio.gather(fs, {}).n)
+    end)
+  end))
+
+  it("test_other_loop_future", with_loop(function(loop)
+    local other <close> = setmetatable({ loop = asyncio.new_event_loop() },
+      { __close = function(self) self.loop:close() end })
+    local f <const> = other.loop:create_future()
+    refuses("loop", loop.run_until_complete, loop, function() f:await() end)
+  end))
+
+  it("test_task_awaits_on_itself", with_loop(function(loop)
+    local task
+    task = asyncio.ensure_future(function() task:await() end)
+    refuses("itself", loop.run_until_complete, loop, task)
+  end))
+
+  it("test_task_class", with_loop(function(loop)
+    local t <const> = loop:create_task(function() return "ok" end)
+    loop:run_until_complete(t)
+    assert.is_true(t:done())
+    assert.equal("ok", t:result())
+    assert.equal(loop, t:get_loop())
+  end))
+
+  it("test_ensure_future_coroutine", with_loop(function(loop)
+    local notmuch <const> = asyncio.async(function() return "ok" end)
+    local t <const> = asyncio.ensure_future(notmuch())
+    assert.equal(loop, t:get_loop())
+    loop:run_until_complete(t)
+    assert.equal("ok", t:result())
+    local inner <const> = loop:run_until_complete(function()
+      return asyncio.ensure_future(notmuch())
+    end)
+    assert.equal("ok", loop:run_until_complete(inner))
+  end))
+
+  it("test_ensure_future_future, test_ensure_future_task", with_loop(function(loop)
+    local f <const> = loop:create_future()
+    f:set_result("ko")
+    assert.equal(f, asyncio.ensure_future(f))
+    assert.equal("ko", loop:run_until_complete(f))
+    local t <const> = loop:create_task(function() return "ok" end)
+    assert.equal(t, asyncio.ensure_future(t))
+    assert.equal("ok", loop:run_until_complete(t))
+  end))
+
+  it("test_ensure_future_awaitable, test_ensure_future_task_awaitable", with_loop(function(loop)
+    local meta <const> = { __await = function(self) return sleep(0, self.value) end }
+    local t <const> = asyncio.ensure_future(setmetatable({ value = "ok" }, meta))
+    assert.equal("ok", loop:run_until_complete(t))
+    assert.is_true(t:done())
+  end))
+
+  it("test_ensure_future_neither", with_loop(function()
+    refuses("bad argument #1", asyncio.ensure_future, "ok")
+  end))
+
+  it("test_get_stack", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local t, text
+      local function bar() text = t:traceback() end
+      local function foo() bar() end
+      t = create_task(foo)
+      t:await()
+      assert.matches("bar", text)
+      assert.is_truthy(text:find(("in function <%s:%d>"):format(
+        debug.getinfo(1, "S").short_src, debug.getinfo(foo, "S").linedefined), 1, true))
+    end)
+  end))
+
+  it("test_task_repr", with_loop(function(loop)
+    local line <const> = virtual.line() + 1
+    local function notmuch() return "abc" end
+    local function callback() end
+    local t <const> = loop:create_task(notmuch):set_name("TestTask")
+    t:add_done_callback(callback)
+    local at <const> = ("%s:%d"):format(debug.getinfo(1, "S").short_src, line)
+    assert.equal(("<Task pending name='TestTask' coro=<notmuch() running at %s> cb=[callback()"
+      .. " at %s]>"):format(at, at:gsub("%d+$", tostring(line + 1))), tostring(t))
+    t:cancel()
+    assert.matches("^<Task cancelling name='TestTask' coro=<notmuch%(%) running at ", tostring(t))
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.equal(("<Task cancelled name='TestTask' coro=<notmuch() done, defined at %s>>")
+      :format(at), tostring(t))
+    local u <const> = loop:create_task(notmuch):set_name("TestTask")
+    loop:run_until_complete(u)
+    assert.equal(("<Task finished name='TestTask' coro=<notmuch() done, defined at %s> "
+      .. "result='abc'>"):format(at), tostring(u))
+  end))
+
+  it("test_task_repr_autogenerated", with_loop(function(loop)
+    local a <const>, b <const> = loop:create_task(never), loop:create_task(never)
+    local one <const> = tonumber(tostring(a):match("^<Task pending name='Task%-(%d+)'"))
+    local two <const> = tonumber(tostring(b):match("^<Task pending name='Task%-(%d+)'"))
+    assert.is_true(one < two)
+  end))
+
+  it("test_task_set_name_pylong, test_task_repr_name_not_str", with_loop(function(loop)
+    local t <const> = loop:create_task(never)
+    t:set_name(123456789)
+    assert.equal("123456789", t:get_name())
+    t:set_name(setmetatable({}, { __tostring = function() return "{6}" end }))
+    assert.equal("{6}", t:get_name())
+  end))
+
+  it("test_task_repr_wait_for", with_loop(function(loop, briefly)
+    local f <const> = loop:create_future()
+    local t <const> = loop:create_task(function() return f:await() end)
+    briefly()
+    assert.is_truthy(tostring(t):find("wait_for=" .. tostring(f) .. ">", 1, true))
+    f:set_result(nil)
+    loop:run_until_complete(t)
+  end))
+
+  it("test_task_basics", with_loop(function(loop)
+    local function inner1() return 42 end
+    local function inner2() return 1000 end
+    assert.equal(1042, loop:run_until_complete(function() return inner1() + inner2() end))
+  end))
+
+  it("test_cancelling", with_loop(function(loop)
+    local t <const> = loop:create_task(never)
+    assert.equal(0, t:cancelling())
+    assert.is_nil(tostring(t):find(" cancelling ", 1, true))
+    assert.is_true(t:cancel())
+    assert.equal(1, t:cancelling())
+    assert.is_truthy(tostring(t):find(" cancelling ", 1, true))
+    assert.is_true(t:cancel())
+    cancelled_error(loop.run_until_complete, loop, t)
+  end))
+
+  it("test_uncancel_basic", with_loop(function(loop)
+    local t <const> = loop:create_task(function()
+      local ok, err = pcall(sleep, 10)
+      assert(not ok and asyncio.is(err, asyncio.CancelledError))
+      asyncio.current_task():uncancel()
+      sleep(10)
+    end)
+    loop:run_until_complete(sleep, 0.01)
+    assert.is_true(t:cancel())
+    assert.is_truthy(tostring(t):find(" cancelling ", 1, true))
+    assert.equal(1, t:cancelling())
+    assert.is_false(t:cancelled())
+    loop:run_until_complete(sleep, 0.01)
+    assert.is_nil(tostring(t):find(" cancelling ", 1, true))
+    assert.equal(0, t:cancelling())
+    assert.is_false(t:cancelled())
+    assert.is_true(t:cancel())
+    assert.equal(1, t:cancelling())
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.is_true(t:cancelled())
+    t:uncancel()
+    assert.is_true(t:cancelled())
+    assert.is_true(t:done())
+  end))
+
+  it("test_uncancel_structured_blocks", with_loop(function(loop)
+    local function request(duration, limit)
+      local task <const> = asyncio.current_task()
+      local timed_out, finished = false, false
+      local handle <const> = loop:call_later(limit, function()
+        timed_out = true
+        task:cancel()
+      end)
+      local ok, err = pcall(function()
+        sleep(duration)
+        finished = true
+      end)
+      handle:cancel()
+      if timed_out and task:uncancel() == 0 and asyncio.is(err, asyncio.CancelledError) then
+        ok, err = false, asyncio.TimeoutError()
+      end
+      if not ok then assert(asyncio.is(err, asyncio.TimeoutError)) end
+      sleep(0)
+      return timed_out, finished, true
+    end
+    local t1 <const> = loop:create_task(request, 10, 0.1)
+    assert.same({ true, false, true }, { loop:run_until_complete(t1) })
+    assert.equal(0, t1:cancelling())
+    local t2 <const> = loop:create_task(request, 0, 10)
+    assert.same({ false, true, true }, { loop:run_until_complete(t2) })
+    assert.equal(0, t2:cancelling())
+  end))
+
+  it("test_uncancel_resets_must_cancel", with_loop(function(loop, briefly)
+    local f <const> = loop:create_future()
+    local t <const> = loop:create_task(function()
+      f:await()
+      return 42
+    end)
+    briefly()
+    f:set_result(nil)
+    t:cancel()
+    assert.equal(1, t:cancelling())
+    t:uncancel()
+    assert.equal(0, t:cancelling())
+    assert.equal(42, loop:run_until_complete(t))
+  end))
+
+  it("test_cancel", with_loop(function(loop)
+    local t <const> = loop:create_task(function()
+      sleep(10)
+      return 12
+    end)
+    loop:call_soon(t.cancel, t)
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.is_true(t:done())
+    assert.is_true(t:cancelled())
+    assert.is_false(t:cancel())
+    near(0, loop:time())
+  end))
+
+  for _, method in ipairs { "result", "exception" } do
+    it("test_cancel_with_message_then_future_" .. method, with_loop(function(loop)
+      for _, case in ipairs { { n = 0 }, { nil, n = 1 }, { "my message", n = 1 }, { 5, n = 1 } } do
+        local err <const> = cancelled_error(loop.run_until_complete, loop, function()
+          local t <const> = create_task(never)
+          sleep(0)
+          t:cancel(table.unpack(case, 1, case.n))
+          asyncio.wait({ t })
+          t[method](t)
+        end)
+        assert.equal(case[1], err.message)
+        assert.equal(math.type(case[1]), math.type(err.message))
+      end
+    end))
+  end
+
+  it("test_cancel_with_message_before_starting_task", with_loop(function(loop)
+    local err <const> = cancelled_error(loop.run_until_complete, loop, function()
+      local t <const> = create_task(never)
+      t:cancel("my message")
+      asyncio.wait({ t })
+      t:exception()
+    end)
+    assert.equal("my message", err.message)
+  end))
+
+  it("test_cancel_yield", with_loop(function(loop, briefly)
+    local t <const> = loop:create_task(function()
+      sleep(0)
+      sleep(0)
+      return 12
+    end)
+    briefly()
+    t:cancel()
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.is_true(t:cancelled())
+    assert.is_false(t:cancel())
+  end))
+
+  it("test_cancel_inner_future, test_cancel_both_task_and_inner_future", with_loop(
+    function(loop, briefly)
+      for _, both in ipairs { false, true } do
+        local f <const> = loop:create_future()
+        local t <const> = loop:create_task(function()
+          f:await()
+          return 12
+        end)
+        briefly()
+        f:cancel()
+        if both then t:cancel() end
+        cancelled_error(loop.run_until_complete, loop, t)
+        assert.is_true(t:done())
+        assert.is_true(f:cancelled())
+        assert.is_true(t:cancelled())
+      end
+    end))
+
+  it("test_cancel_task_catching", with_loop(function(loop, briefly)
+    local f1 <const>, f2 <const> = loop:create_future(), loop:create_future()
+    local t <const> = loop:create_task(function()
+      f1:await()
+      local _, err = pcall(f2.await, f2)
+      return asyncio.is(err, asyncio.CancelledError) and 42
+    end)
+    briefly()
+    f1:set_result(nil)
+    briefly()
+    t:cancel()
+    assert.is_true(f2:cancelled())
+    assert.equal(42, loop:run_until_complete(t))
+    assert.is_false(t:cancelled())
+  end))
+
+  it("test_cancel_task_ignoring", with_loop(function(loop, briefly)
+    local f1, f2, f3 = loop:create_future(), loop:create_future(), loop:create_future()
+    local t <const> = loop:create_task(function()
+      f1:await()
+      pcall(f2.await, f2)
+      return f3:await()
+    end)
+    briefly()
+    f1:set_result(nil)
+    briefly()
+    t:cancel()
+    assert.is_true(f2:cancelled())
+    briefly()
+    f3:set_result(42)
+    assert.equal(42, loop:run_until_complete(t))
+    assert.is_false(f3:cancelled())
+    assert.is_false(t:cancelled())
+  end))
+
+  it("test_cancel_current_task, test_cancel_at_end", with_loop(function(loop)
+    for _, waits in ipairs { true, false } do
+      local t
+      t = loop:create_task(function()
+        t:cancel()
+        if waits then sleep(100) end
+        return 12
+      end)
+      assert.is_false(t:cancelled())
+      cancelled_error(loop.run_until_complete, loop, t)
+      assert.is_true(t:done())
+      assert.is_true(t:cancelled())
+      assert.is_false(t:cancel())
+      near(0, loop:time())
+    end
+  end))
+
+  it("test_cancel_awaited_task", with_loop(function(loop)
+    local f <const> = loop:create_future()
+    local task, nested
+    task = loop:create_task(function()
+      nested = create_task(function() f:await() end)
+      sleep(0)
+      task:cancel()
+      nested:await()
+    end)
+    cancelled_error(loop.run_until_complete, loop, task)
+    assert.is_true(task:cancelled())
+    assert.is_true(nested:cancelled())
+    assert.is_true(f:cancelled())
+  end))
+
+  it("test_stop_while_run_in_complete", with_loop(function(loop)
+    local x = 0
+    local t <const> = loop:create_task(function()
+      while x < 10 do
+        sleep(0.1)
+        x = x + 1
+        if x == 2 then loop:stop() end
+      end
+    end)
+    refuses("stopped before", loop.run_until_complete, loop, t)
+    assert.is_false(t:done())
+    assert.equal(2, x)
+    near(0.2, loop:time()) -- CPython's test clock adds a step when it is asked again
+    t:cancel()
+    cancelled_error(loop.run_until_complete, loop, t)
+  end))
+
+  it("test_wait, test_wait_with_iterator_of_tasks, test_wait_generator", with_loop(function(loop)
+    local a <const>, b <const> = loop:create_task(sleep, 0.1), loop:create_task(sleep, 0.15)
+    for _ = 1, 2 do
+      local done <const>, pending <const> = loop:run_until_complete(asyncio.wait, { b, a })
+      assert.same(set { a, b }, set(done))
+      assert.same({}, pending)
+      near(0.15, loop:time())
+    end
+  end))
+
+  it("test_wait_duplicate_coroutines", with_loop(function(loop)
+    local function coro(s) return s end
+    local c <const> = loop:create_task(coro, "test")
+    local done <const>, pending <const> = loop:run_until_complete(asyncio.wait,
+      { c, c, loop:create_task(coro, "spam") })
+    assert.same({}, pending)
+    assert.equal(2, #done)
+    assert.same(set { "test", "spam" }, set { done[1]:result(), done[2]:result() })
+  end))
+
+  it("test_wait_errors, test_wait_invalid_args", with_loop(function(loop)
+    refuses("bad argument #1", loop.run_until_complete, loop, asyncio.wait, {})
+    refuses("return_when", loop.run_until_complete, loop, asyncio.wait, { never },
+      { return_when = -1 })
+    refuses("bad argument #1", loop.run_until_complete, loop, asyncio.wait, loop:create_future())
+    refuses("bad argument #1", loop.run_until_complete, loop, asyncio.wait,
+      asyncio.async(never)())
+  end))
+
+  it("test_wait_first_completed", with_loop(function(loop)
+    local a <const>, b <const> = loop:create_task(sleep, 10), loop:create_task(sleep, 0.1)
+    local done <const>, pending <const> = loop:run_until_complete(asyncio.wait, { b, a },
+      { return_when = asyncio.FIRST_COMPLETED })
+    assert.same({ b }, done)
+    assert.same({ a }, pending)
+    assert.is_false(a:done())
+    assert.is_true(b:done())
+    assert.is_nil(b:result())
+    near(0.1, loop:time())
+  end))
+
+  it("test_wait_really_done", with_loop(function(loop)
+    local a <const> = loop:create_task(sleep, 0)
+    local b <const> = loop:create_task(function()
+      sleep(0)
+      sleep(0)
+    end)
+    local done <const> = loop:run_until_complete(asyncio.wait, { b, a },
+      { return_when = asyncio.FIRST_COMPLETED })
+    assert.same(set { a, b }, set(done))
+    assert.is_true(a:done())
+    assert.is_true(b:done())
+  end))
+
+  it("test_wait_first_exception, test_wait_first_exception_in_wait", with_loop(function(loop)
+    for _, delay in ipairs { 0, 0.01 } do
+      local start <const> = loop:time()
+      local a <const> = loop:create_task(sleep, 10)
+      local b <const> = loop:create_task(function()
+        if delay > 0 then sleep(delay) end
+        error("err")
+      end)
+      local done <const>, pending <const> = loop:run_until_complete(asyncio.wait, { b, a },
+        { return_when = asyncio.FIRST_EXCEPTION })
+      assert.same({ b }, done)
+      assert.same({ a }, pending)
+      near(start + delay, loop:time())
+      assert.matches("err", b:exception())
+    end
+  end))
+
+  it("test_wait_with_exception", with_loop(function(loop)
+    local a <const> = loop:create_task(sleep, 0.1)
+    local b <const> = loop:create_task(function()
+      sleep(0.15)
+      error("really", 0)
+    end)
+    for _ = 1, 2 do
+      local done <const>, pending <const> = loop:run_until_complete(asyncio.wait, { b, a })
+      assert.same({ b, a }, done)
+      assert.same({}, pending)
+      assert.equal("really", b:exception())
+      assert.is_nil(a:exception())
+      near(0.15, loop:time())
+    end
+  end))
+
+  it("test_wait_with_timeout, test_wait_concurrent_complete", with_loop(function(loop)
+    for _, limit in ipairs { 0.11, 0.1 } do
+      local start <const> = loop:time()
+      local a <const>, b <const> = loop:create_task(sleep, 0.1), loop:create_task(sleep, 0.15)
+      local done <const>, pending <const> = loop:run_until_complete(asyncio.wait, { b, a },
+        { timeout = limit })
+      assert.same({ a }, done)
+      assert.same({ b }, pending)
+      near(start + limit, loop:time())
+    end
+  end))
+
+  it("test_as_completed", with_loop(function(loop)
+    local function sleeper(dt, x)
+      return asyncio.async(function()
+        sleep(dt)
+        return x
+      end)()
+    end
+    loop:run_until_complete(function()
+      local values <const> = {}
+      local list <const> = { sleeper(0.01, "b"), sleeper(0.15, "c"), sleeper(0.01, "a") }
+      for t in asyncio.as_completed(list) do
+        values[#values + 1] = t:await()
+      end
+      assert.same(set { "a", "b" }, set { values[1], values[2] })
+      assert.equal("c", values[3])
+      near(0.15, loop:time())
+    end)
+  end))
+
+  it("test_as_completed_same_tasks_in_as_out", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local coro <const> = asyncio.async(function(i) return i end)
+      local a <const>, c <const> = coro("a"), coro("c")
+      local b <const>, d <const> = create_task(coro("b")), create_task(coro("d"))
+      local out <const> = {}
+      for t in asyncio.as_completed { a, b, c, d } do out[t] = true end
+      assert.is_true(out[b] and out[d])
+      assert.is_nil(out[a] or out[c])
+    end)
+  end))
+
+  it("test_as_completed_with_timeout", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local a <const>, b <const> = create_task(sleep, 0.1, "a"), create_task(sleep, 0.15, "b")
+      local values <const> = {}
+      raises(asyncio.TimeoutError, function()
+        for t in asyncio.as_completed({ a, b }, { timeout = 0.12 }) do
+          values[#values + 1] = t:await()
+        end
+      end)
+      assert.same({ "a" }, values)
+      near(0.12, loop:time())
+      assert.is_false(b:done())
+    end)
+  end))
+
+  it("test_as_completed_with_unused_timeout", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local n = 0
+      for t in asyncio.as_completed({ function() return sleep(0.01, "a") end }, { timeout = 1 }) do
+        assert.equal("a", t:await())
+        n = n + 1
+      end
+      assert.equal(1, n)
+    end)
+  end))
+
+  it("test_as_completed_resume_iterator", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local coro <const> = asyncio.async(function(i) return i end)
+      local iterator <const> = asyncio.as_completed { coro(0), coro(1), coro(2), coro(3) }
+      local got <const> = {}
+      for t in iterator do
+        got[#got + 1] = t:await()
+        if #got == 2 then break end
+      end
+      for t in iterator do got[#got + 1] = t:await() end
+      table.sort(got)
+      assert.same({ 0, 1, 2, 3 }, got)
+    end)
+  end))
+
+  it("test_as_completed_concurrent", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local next_one <const> = asyncio.as_completed {
+        function() return sleep(0.05, "a") end, function() return sleep(0.05, "b") end }
+      local one <const> = create_task(function() return next_one():await() end)
+      local two <const> = create_task(function() return next_one():await() end)
+      local done <const> = asyncio.wait { one, two }
+      assert.same(set { "a", "b" }, set { done[1]:result(), done[2]:result() })
+    end)
+  end))
+
+  it("test_as_completed_duplicate_coroutines", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local coro <const> = asyncio.async(function(s) return s end)
+      local c <const> = coro("ham")
+      local got <const> = {}
+      for t in asyncio.as_completed { c, c, coro("spam") } do got[#got + 1] = t:await() end
+      assert.equal(2, #got)
+      assert.same(set { "ham", "spam" }, set(got))
+    end)
+  end))
+
+  it("test_as_completed_invalid_args", with_loop(function(loop)
+    refuses("bad argument #1", asyncio.as_completed, loop:create_future())
+    refuses("bad argument #1", asyncio.as_completed, asyncio.async(never)())
+  end))
+
+  it("test_sleep", with_loop(function(loop)
+    local t <const> = loop:create_task(function(dt, arg)
+      sleep(dt / 2)
+      return sleep(dt / 2, arg)
+    end, 0.1, "yeah")
+    assert.equal("yeah", loop:run_until_complete(t))
+    near(0.1, loop:time())
+  end))
+
+  it("test_sleep_when_delay_is_nan", with_loop(function(loop)
+    refuses("NaN", loop.run_until_complete, loop, sleep, 0 / 0)
+  end))
+
+  it("test_sleep_cancel", with_loop(function(loop, briefly)
+    local t <const> = loop:create_task(sleep, 10, "yeah")
+    briefly()
+    t:cancel()
+    briefly()
+    assert.is_true(t:cancelled())
+    loop:run_until_complete(sleep, 1)
+    near(1, loop:time()) -- nothing is due at 10
+  end))
+
+  it("test_task_cancel_sleeping_task", with_loop(function(loop)
+    assert.equal("cancelled", loop:run_until_complete(function()
+      local sleeper <const> = create_task(sleep, 5000)
+      loop:call_later(0.1, sleeper.cancel, sleeper)
+      local ok, err = pcall(sleeper.await, sleeper)
+      if ok then return "slept in" end
+      return asyncio.is(err, asyncio.CancelledError) and "cancelled"
+    end))
+    near(0.1, loop:time())
+  end))
+
+  it("test_task_cancel_waiter_future", with_loop(function(loop, briefly)
+    local f <const> = loop:create_future()
+    local t <const> = loop:create_task(function() f:await() end)
+    briefly()
+    t:cancel()
+    briefly()
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.is_true(f:cancelled())
+  end))
+
+  it("test_task_set_methods", with_loop(function(loop)
+    local t <const> = loop:create_task(function() return "ko" end)
+    refuses("set_result", t.set_result, t, "ok")
+    refuses("set_exception", t.set_exception, t, "err")
+    assert.equal("ko", loop:run_until_complete(t))
+  end))
+
+  it("test_baseexception_during_cancel", with_loop(function(loop, briefly)
+    local interrupt <const> = asyncio.KeyboardInterrupt()
+    local t <const> = loop:create_task(function()
+      local ok, err = pcall(sleep, 10)
+      if not ok and asyncio.is(err, asyncio.CancelledError) then error(interrupt, 0) end
+    end)
+    briefly()
+    t:cancel()
+    assert.is_false(t:done())
+    raises(asyncio.KeyboardInterrupt, briefly)
+    assert.is_true(t:done())
+    assert.is_false(t:cancelled())
+    assert.equal(interrupt, t:exception())
+  end))
+
+  it("test_iscoroutinefunction, test_coroutine_non_gen_function", with_loop(function(loop)
+    assert.is_false(asyncio.iscoroutinefunction(never))
+    assert.is_false(asyncio.iscoroutinefunction(nil))
+    local f <const> = asyncio.async(function() return "test" end)
+    assert.is_true(asyncio.iscoroutinefunction(f))
+    local coro <const> = f()
+    assert.is_true(asyncio.iscoroutine(coro))
+    assert.equal("test", loop:run_until_complete(coro))
+  end))
+
+  it("test_coroutine_non_gen_function_return_future", with_loop(function(loop)
+    local f <const> = loop:create_future()
+    local t1 <const> = loop:create_task(function() return f end)
+    local t2 <const> = loop:create_task(function() f:set_result("test") end)
+    assert.equal(f, loop:run_until_complete(t1))
+    loop:run_until_complete(t2)
+    assert.is_nil(t2:result())
+  end))
+
+  it("test_current_task, test_current_task_with_interleaving_tasks", with_loop(function(loop)
+    assert.is_nil(asyncio.current_task(loop))
+    local f1 <const>, f2 <const> = loop:create_future(), loop:create_future()
+    local t1, t2
+    t1 = loop:create_task(function()
+      assert.equal(t1, asyncio.current_task())
+      f1:await()
+      assert.equal(t1, asyncio.current_task(nil))
+      f2:set_result(true)
+    end)
+    t2 = loop:create_task(function()
+      assert.equal(t2, asyncio.current_task())
+      f1:set_result(true)
+      f2:await()
+      assert.equal(t2, asyncio.current_task(loop))
+    end)
+    local done <const> = loop:run_until_complete(asyncio.wait, { t1, t2 })
+    for _, t in ipairs(done) do assert.is_nil(t:exception()) end
+    assert.is_nil(asyncio.current_task(loop))
+  end))
+
+  it("test_yield_future_passes_cancel", with_loop(function(loop, briefly)
+    local proof = 0
+    local waiter <const> = loop:create_future()
+    local function inner()
+      local ok, err = pcall(waiter.await, waiter)
+      assert(not ok)
+      proof = proof + 1
+      error(err, 0)
+    end
+    local t <const> = loop:create_task(function()
+      local ok <const> = pcall(inner)
+      proof = proof + (ok and 10 or 100)
+    end)
+    briefly()
+    t:cancel()
+    loop:run_until_complete(t)
+    assert.equal(101, proof)
+    assert.is_true(waiter:cancelled())
+  end))
+
+  it("test_yield_wait_does_not_shield_cancel", with_loop(function(loop, briefly)
+    local proof = 0
+    local waiter <const> = loop:create_future()
+    local t <const> = loop:create_task(function()
+      asyncio.wait { create_task(function()
+        waiter:await()
+        proof = proof + 1
+      end) }
+      proof = proof + 100
+    end)
+    briefly()
+    t:cancel()
+    cancelled_error(loop.run_until_complete, loop, t)
+    waiter:set_result(nil)
+    briefly()
+    assert.equal(1, proof)
+  end))
+
+  it("test_shield_result, test_shield_exception, test_shield_shortcut", with_loop(function(loop)
+    local f <const> = loop:create_future()
+    local t <const> = loop:create_task(asyncio.shield, f)
+    loop:call_soon(f.set_result, f, 42)
+    assert.equal(42, loop:run_until_complete(t))
+    assert.equal(42, loop:run_until_complete(asyncio.shield, f))
+    local g <const> = loop:create_future()
+    local err <const> = {}
+    local u <const> = loop:create_task(asyncio.shield, g)
+    loop:call_soon(g.set_exception, g, err)
+    local _, got = pcall(loop.run_until_complete, loop, u)
+    assert.equal(err, got)
+  end))
+
+  it("test_shield_cancel_inner, test_shield_cancel_outer", with_loop(function(loop, briefly)
+    local inner <const> = loop:create_future()
+    local outer <const> = loop:create_task(asyncio.shield, inner)
+    briefly()
+    inner:cancel()
+    cancelled_error(loop.run_until_complete, loop, outer)
+    assert.is_true(outer:cancelled())
+    local inner2 <const> = loop:create_future()
+    local outer2 <const> = loop:create_task(asyncio.shield, inner2)
+    briefly()
+    outer2:cancel()
+    cancelled_error(loop.run_until_complete, loop, outer2)
+    assert.is_false(inner2:done())
+  end))
+
+  it("test_shield_effect", with_loop(function(loop, briefly)
+    local proof = 0
+    local waiter <const> = loop:create_future()
+    local t <const> = loop:create_task(function()
+      asyncio.shield(function()
+        waiter:await()
+        proof = proof + 1
+      end)
+      proof = proof + 100
+    end)
+    briefly()
+    briefly()
+    t:cancel()
+    cancelled_error(loop.run_until_complete, loop, t)
+    waiter:set_result(nil)
+    briefly()
+    assert.equal(1, proof)
+  end))
+
+  it("test_shield_gather, test_gather_shield", with_loop(function(loop, briefly)
+    local a <const>, b <const> = loop:create_future(), loop:create_future()
+    local parent <const> = loop:create_task(asyncio.gather, a, b)
+    local outer <const> = loop:create_task(asyncio.shield, parent)
+    briefly()
+    outer:cancel()
+    cancelled_error(loop.run_until_complete, loop, outer)
+    a:set_result(1)
+    b:set_result(2)
+    assert.same({ 1, 2, n = 2 }, loop:run_until_complete(parent))
+
+    local c <const>, d <const> = loop:create_future(), loop:create_future()
+    local inner1 <const> = loop:create_task(asyncio.shield, c)
+    local inner2 <const> = loop:create_task(asyncio.shield, d)
+    local both <const> = loop:create_task(asyncio.gather, inner1, inner2)
+    briefly()
+    both:cancel()
+    cancelled_error(loop.run_until_complete, loop, both)
+    assert.is_true(inner1:cancelled())
+    assert.is_true(inner2:cancelled())
+    assert.is_false(c:done() or d:done())
+    c:set_result(1)
+    d:set_result(2)
+    briefly()
+  end))
+
+  it("test_log_destroyed_pending_task: here the loop holds it", with_loop(function(loop, briefly)
+    do
+      loop:create_task(function() loop:create_future():await() end)
+    end
+    briefly()
+    collectgarbage()
+    collectgarbage()
+    assert.equal(1, #asyncio.all_tasks(loop))
+    assert.same({}, virtual.take_reports())
+  end))
+
+  it("test_tb_logger_not_called_after_cancel", with_loop(function(loop)
+    -- CPython's cancel() of a failed task marks its error as retrieved.
+    loop:run_until_complete(function()
+      local t <const> = create_task(error, "TypeError")
+      sleep(0.05)
+      t:cancel()
+    end)
+    collectgarbage()
+    collectgarbage()
+    assert.same({}, virtual.take_reports())
+  end))
+
+  it("test_cancel_gather_1", with_loop(function(loop, briefly)
+    local f <const> = loop:create_future()
+    local child <const> = loop:create_task(function() return f:await() end)
+    local t <const> = loop:create_task(asyncio.gather, child)
+    briefly()
+    f:set_result(42)
+    assert.same({ 42, n = 1 }, loop:run_until_complete(t))
+    assert.is_false(t:cancelled())
+  end))
+
+  it("test_cancel_gather_2", with_loop(function(loop)
+    for _, case in ipairs { { n = 0 }, { nil, n = 1 }, { "my message", n = 1 }, { 5, n = 1 } } do
+      local err <const> = cancelled_error(loop.run_until_complete, loop, function()
+        local t <const> = create_task(function()
+          for _ = 1, 20 do
+            asyncio.gather({ function() sleep(0.05) end }, { return_exceptions = true })
+          end
+        end)
+        sleep(0.2)
+        t:cancel(table.unpack(case, 1, case.n))
+        t:await()
+      end)
+      assert.equal(case[1], err.message)
+    end
+  end))
+
+  it("test_exception_traceback", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local function foo() return 1 + {} end
+      local t <const> = create_task(foo)
+      sleep(0)
+      assert.matches("arithmetic", t:exception())
+      assert.is_truthy(t:traceback():find(tostring(debug.getinfo(foo, "S").linedefined), 1, true))
+    end)
+  end))
+
+  it("test_create_task_with_noncoroutine", with_loop(function(loop)
+    for _ = 1, 2 do refuses("got number", loop.create_task, loop, 123) end
+  end))
+
+  it("test_create_task_with_async_function, test_create_task_with_asynclike_function",
+    with_loop(function(loop)
+      for _ = 1, 2 do
+        local coro <const> = asyncio.async(function() return 41 end)
+        assert.equal(41, loop:run_until_complete(loop:create_task(coro())))
+        local like <const> = setmetatable({}, { __await = function() return 42 end })
+        assert.equal(42, loop:run_until_complete(loop:create_task(like)))
+      end
+    end))
+
+  it("test_bare_create_task, test_bare_create_named_task", with_loop(function(loop)
+    loop:run_until_complete(function()
+      local t <const> = create_task(function() return 1 end):set_name("No-op")
+      assert.equal("No-op", t:get_name())
+      assert.equal(1, t:await())
+    end)
+  end))
+
+  it("test_context_1", with_loop(function(loop)
+    local cvar <const> = asyncio.ContextVar("cvar", "nope")
+    loop:run_until_complete(function()
+      assert.equal("nope", cvar:get())
+      local sub <const> = create_task(function()
+        sleep(0.01)
+        assert.equal("nope", cvar:get())
+        cvar:set("something else")
+      end)
+      cvar:set("yes")
+      assert.equal("yes", cvar:get())
+      sub:await()
+      assert.equal("yes", cvar:get())
+    end)
+  end))
+
+  it("test_context_2", with_loop(function(loop)
+    local cvar <const> = asyncio.ContextVar("cvar", "nope")
+    loop:run_until_complete(function()
+      for j = 0, 1 do
+        local f <const> = loop:create_future()
+        f:add_done_callback(function() cvar:set("something else") end)
+        cvar:set("yes" .. j)
+        loop:call_soon(f.set_result, f, nil)
+        f:await()
+        assert.equal("yes" .. j, cvar:get())
+        for i = 0, 2 do
+          cvar:set(("yes%d-%d"):format(i, j))
+          sleep(0.001)
+          assert.equal(("yes%d-%d"):format(i, j), cvar:get())
+        end
+      end
+    end)
+    assert.equal("nope", cvar:get())
+  end))
+
+  it("test_context_3", with_loop(function(loop)
+    local cvar <const> = asyncio.ContextVar("cvar", -1)
+    local function sub(num)
+      for i = 0, 9 do
+        cvar:set(num + i)
+        sleep(0.001 + (num * i % 7) / 100)
+        assert.equal(num + i, cvar:get())
+      end
+    end
+    loop:run_until_complete(function()
+      local tasks <const> = {}
+      for i = 1, 100 do tasks[i] = create_task(sub, i * 31 % 11) end
+      asyncio.gather(tasks, {})
+    end)
+    assert.equal(-1, cvar:get())
+  end))
+
+  it("test_get_coro", with_loop(function(loop)
+    local t <const> = loop:create_task(never)
+    assert.equal("thread", type(t:get_coro()))
+  end))
+
+  it("test_foobar", with_loop(function(loop)
+    local order <const> = {}
+    loop:run_until_complete(function()
+      local f <const> = loop:create_future()
+      local t <const> = create_task(function()
+        order[#order + 1] = f:await()
+      end)
+      loop:call_soon(f.set_result, f, "spam")
+      t:await()
+    end)
+    assert.same({ "spam" }, order)
+  end))
+
+  it("test_current_task_no_running_loop_implicit", function()
+    refuses("no running event loop", asyncio.current_task)
+  end)
+
+  it("test_sleep_zero", with_loop(function(loop)
+    local result = 0
+    local function add(n) result = result + n end
+    loop:run_until_complete(function()
+      loop:call_soon(add, 1)
+      assert.equal(0, result)
+      local n <const> = sleep(0, 10)
+      assert.equal(1, result)
+      add(n)
+    end)
+    assert.equal(11, result)
+  end))
+end)
+
+describe("CPython's test_tasks, gather", function()
+  -- Each test runs with futures, and with coroutine objects that await them.
+  local function both(name, f)
+    for kind, wrap in pairs {
+      futures = function(x) return x end,
+      coroutines = asyncio.async(function(x) return x:await() end),
+    } do
+      it(name .. " of " .. kind, with_loop(function(loop, briefly)
+        local list <const> = {}
+        local function futures(n)
+          local waits <const> = {}
+          for i = 1, n do
+            list[i] = loop:create_future()
+            waits[i] = wrap(list[i])
+          end
+          return waits
+        end
+        f(loop, function() for _ = 1, 4 do briefly() end end, futures, list)
+      end))
+    end
+  end
+
+  for _, options in ipairs { {}, { return_exceptions = false }, { return_exceptions = true } } do
+    both("test_success", function(loop, settle, futures, list)
+      local t <const> = loop:create_task(asyncio.gather, futures(3), options)
+      local called = 0
+      t:add_done_callback(function() called = called + 1 end)
+      settle()
+      list[2]:set_result(1)
+      list[1]:set_result(2)
+      settle()
+      assert.equal(0, called)
+      assert.is_false(t:done())
+      list[3]:set_result(3)
+      settle()
+      assert.equal(1, called)
+      assert.same({ 2, 1, 3, n = 3 }, t:result())
+    end)
+  end
+
+  both("test_one_exception", function(loop, settle, futures, list)
+    local t <const> = loop:create_task(asyncio.gather, futures(5), {})
+    local err <const> = {}
+    settle()
+    list[1]:set_result(1)
+    list[2]:set_exception(err)
+    settle()
+    assert.is_true(t:done())
+    assert.equal(err, t:exception())
+    list[3]:set_result(3)
+    list[4]:cancel()
+    list[5]:set_exception("late")
+    settle()
+    assert.equal("late", list[5]:exception())
+  end)
+
+  both("test_return_exceptions", function(loop, settle, futures, list)
+    local t <const> = loop:create_task(asyncio.gather, futures(4), { return_exceptions = true })
+    local err <const>, err2 <const> = {}, {}
+    settle()
+    list[2]:set_result(1)
+    list[3]:set_exception(err)
+    list[1]:set_result(3)
+    settle()
+    assert.is_false(t:done())
+    list[4]:set_exception(err2)
+    settle()
+    local r <const> = t:result()
+    assert.equal(3, r[1])
+    assert.equal(1, r[2])
+    assert.equal(err, r[3])
+    assert.equal(err2, r[4])
+  end)
+
+  both("test_one_cancellation", function(loop, settle, futures, list)
+    -- CPython's gather is a future that *failed* with a CancelledError; a task that awaits it
+    -- ends as cancelled, there as here.
+    local t <const> = loop:create_task(function(...)
+      local ok, err = pcall(asyncio.gather, ...)
+      return ok, err
+    end, futures(5), {})
+    settle()
+    list[1]:set_result(1)
+    list[2]:cancel()
+    settle()
+    local ok <const>, err <const> = t:result()
+    assert.is_false(ok)
+    assert.is_true(asyncio.is(err, asyncio.CancelledError))
+    list[3]:set_result(3)
+    list[4]:cancel()
+    list[5]:set_exception("late")
+    list[5]:exception()
+    settle()
+  end)
+
+  both("test_result_exception_one_cancellation", function(loop, settle, futures, list)
+    local t <const> = loop:create_task(asyncio.gather, futures(6), { return_exceptions = true })
+    settle()
+    list[1]:set_result(1)
+    list[2]:set_exception("zde")
+    list[3]:cancel()
+    settle()
+    assert.is_false(t:done())
+    list[4]:set_result(3)
+    list[5]:cancel()
+    list[6]:set_exception("rte")
+    local r <const> = loop:run_until_complete(t)
+    assert.is_true(asyncio.is(r[3], asyncio.CancelledError))
+    assert.is_true(asyncio.is(r[5], asyncio.CancelledError))
+    r[3], r[5] = 0, 0
+    assert.same({ 1, "zde", 0, 3, 0, "rte", n = 6 }, r)
+  end)
+
+  it("test_constructor_empty_sequence_use_global_loop", with_loop(function()
+    assert.same({ n = 0 }, asyncio.gather())
+    assert.same({ n = 0 }, asyncio.gather({}, {}))
+  end))
+
+  it("test_constructor_heterogenous_futures", with_loop(function(loop)
+    local other <close> = setmetatable({ loop = asyncio.new_event_loop() },
+      { __close = function(self) self.loop:close() end })
+    local f1 <const>, f2 <const> = loop:create_future(), other.loop:create_future()
+    refuses("loop", loop.run_until_complete, loop, asyncio.gather, f1, f2)
+  end))
+
+  it("test_duplicate_coroutines", with_loop(function(loop)
+    local coro <const> = asyncio.async(function(s) return s end)
+    local c <const> = coro("abc")
+    assert.same({ "abc", "abc", "def", "abc", n = 4 },
+      loop:run_until_complete(asyncio.gather, c, c, coro("def"), c))
+  end))
+
+  it("test_cancellation_broadcast", with_loop(function(loop, briefly)
+    local proof = 0
+    local waiter <const> = loop:create_future()
+    local function inner()
+      waiter:await()
+      proof = proof + 1
+    end
+    local child1 <const>, child2 <const> = loop:create_task(inner), loop:create_task(inner)
+    local t <const> = loop:create_task(function()
+      asyncio.gather(child1, child2)
+      proof = proof + 100
+    end)
+    briefly()
+    assert.is_true(t:cancel())
+    cancelled_error(loop.run_until_complete, loop, t)
+    assert.is_true(waiter:cancelled())
+    assert.is_true(child1:cancelled())
+    assert.is_true(child2:cancelled())
+    briefly()
+    assert.equal(0, proof)
+  end))
+
+  it("test_exception_marking", with_loop(function(loop, briefly)
+    local a <const>, b <const> = loop:create_future(), loop:create_future()
+    local function inner(f)
+      f:await()
+      error("should not be ignored", 0)
+    end
+    local t <const> = loop:create_task(function()
+      asyncio.gather(function() inner(a) end, function() inner(b) end)
+    end)
+    for _ = 1, 3 do briefly() end
+    a:set_result(nil)
+    for _ = 1, 3 do briefly() end
+    b:set_result(nil)
+    for _ = 1, 3 do briefly() end
+    assert.equal("should not be ignored", t:exception())
+    collectgarbage()
+    collectgarbage()
+    assert.same({}, virtual.take_reports())
+  end))
+
+  it("test_issue46672", with_loop(function(loop, briefly)
+    local c <const> = asyncio.async(function() return "abc" end)()
+    refuses("bad argument #2", loop.run_until_complete, loop, asyncio.gather, c, {})
+    briefly()
+    assert.same({}, virtual.take_reports())
+  end))
+end)
