@@ -114,6 +114,7 @@ local KINDS <const> = {
   switch = kind(constant("broadcast"), "string nan " .. NUMBERS, "string expected, got "),
   family = kind(constant("inet"), "string table nan " .. NUMBERS, "string expected, got "),
   stream_type = kind(constant("stream"), "string nan " .. NUMBERS, "string expected, got "),
+  mode = kind(constant("raw"), "string nan " .. NUMBERS, "string expected, got "),
   how = kind(constant("both"), "string nan " .. NUMBERS, "string expected, got "),
   option = kind(constant("nodelay"), "string nan " .. NUMBERS, "string expected, got "),
   separator = kind(constant("\n"), "string table nan " .. NUMBERS, "string expected, got "),
@@ -188,6 +189,7 @@ local FUNCTIONS <const> = {
   shield = "awaitable",
   sleep = "seconds any?",
   socket = "family? stream_type?",
+  stderr = "options?", stdin = "options?", stdout = "options?",
   start_server = "callable hosts? port options?",
   start_unix_server = "callable path options?",
   Task = "awaitable ...",
@@ -309,6 +311,7 @@ local TYPES <const> = {
     listen = "integer?", accept = NOTHING, connect = "host port", shutdown = "how",
     set_write_buffer_limits = "options?", get_write_buffer_limits = NOTHING,
     get_write_buffer_size = NOTHING,
+    isatty = NOTHING, set_mode = "mode", winsize = NOTHING,
   } },
   ["asyncio.DatagramSocket"] = {
     make = function() return asyncio.socket("inet", "dgram") end,
@@ -373,6 +376,8 @@ local OPTIONS <const> = {
   start_unix_server = { at = 3, limit = "integer", backlog = "integer", mode = "integer",
     start_serving = "boolean", cleanup_socket = "boolean", sock = "refused", ssl = "refused" },
   ["testing.stream_pair"] = { at = 1, limit = "integer" },
+  stderr = { at = 1, limit = "integer" }, stdin = { at = 1, limit = "integer" },
+  stdout = { at = 1, limit = "integer" },
   wait = { at = 2, timeout = "seconds", return_when = "choice" },
 }
 local FITS <const> = {

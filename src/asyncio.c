@@ -9,7 +9,7 @@
 
 #define ASYNCIO_ALL_FLAGS                                                          \
   (ASYNCIO_VIRTUAL_CLOCK | ASYNCIO_DEBUG | ASYNCIO_SCRIPT | ASYNCIO_KEEP_SIGPIPE | \
-   ASYNCIO_ALLOW_THREADS | ASYNCIO_ALLOW_CHILDREN | ASYNCIO_ALLOW_FILES)
+   ASYNCIO_ALLOW_THREADS | ASYNCIO_ALLOW_CHILDREN | ASYNCIO_ALLOW_FILES | ASYNCIO_ALLOW_STDIO)
 
 static asy_Loop *asyncio_inner(asyncio_Loop *loop) {
   return (asy_Loop *)(void *)loop;

@@ -46,7 +46,10 @@ enum {
                                  state and all its libraries; a SCRIPT may, too */
   ASYNCIO_ALLOW_CHILDREN = 32, /* create_subprocess_exec and _shell may start child processes, and
                                   SIGCHLD is watched while one runs; a SCRIPT may, too */
-  ASYNCIO_ALLOW_FILES = 64     /* asyncio.open and asyncio.fs may touch files; a SCRIPT may, too */
+  ASYNCIO_ALLOW_FILES = 64,    /* asyncio.open and asyncio.fs may touch files; a SCRIPT may, too */
+  ASYNCIO_ALLOW_STDIO = 128 /* asyncio.stdin, stdout and stderr give the process's own, may set the
+                               mode of its terminal, catch the signals that end it meanwhile, and
+                               start a thread where that is needed; a SCRIPT may, too */
 };
 
 /* The loader of the module: package.preload["asyncio"] = luaopen_asyncio_core in a host that links

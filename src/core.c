@@ -253,6 +253,8 @@ static int core_gc(lua_State *L) {
   asy_State *S = lua_touserdata(L, 1);
   S->closing = true;
   S->forbidden = "while the Lua state closes";
+  asy_free(S->unread);
+  S->unread = NULL;
   return 0;
 }
 

@@ -188,6 +188,9 @@ struct asy_State {
   struct sigaction *sigint_before; /* the one of SIGINT among them, or NULL: the program has no
                                       handler of its own for it; disposition.c, interrupt.c */
 
+  char *unread; /* of stdin, from asy_malloc: a loop that is closed has left it; port.c */
+  size_t unread_count;
+
   uint64_t tasks_made; /* numbers the default names, Task-1 ...; task.c */
   bool closing;        /* lua_close has begun: no new loops; core.c */
 };
@@ -284,6 +287,7 @@ struct asy_Loop {
   bool allows_threads;   /* made by a script, or the host allows it; loop.c */
   bool allows_files;     /* the same for files */
   bool allows_children;  /* the same for child processes */
+  bool allows_stdio;     /* the same for stdin, stdout and stderr */
   bool watches_sigint;   /* made by a script, not from C: Ctrl-C works while it is driven */
   bool cancel_on_sigint; /* the first SIGINT cancels the main task; runner.c */
 };

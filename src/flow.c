@@ -63,6 +63,7 @@ static void flow_on_loop_close(asy_Closer *closer) {
   flow_forget_all(&s->settling);
   for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
     flow_forget_all(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
+  if (s->carrier && s->carrier->flush) s->carrier->flush(s);
   flow_finish(s);
 }
 
@@ -114,6 +115,7 @@ asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier) {
   s->carrier = carrier;
   s->state = ASY_FLOW_OPEN;
   memset(&s->uv.carried, 0, sizeof s->uv.carried);
+  s->uv.carried.fd = -1;
   return s;
 }
 
@@ -222,7 +224,6 @@ static void flow_finish(asy_Stream *s) {
   s->reading = false;
   flow_drop_output(s, asy_list_first(&s->output), UV_ECANCELED);
   flow_wake_all(&s->settling, UV_ECANCELED);
-  if (asy_list_is_empty(&s->readers)) asy_input_take(&s->input, s->input.buffer.count);
   if (listening) {
     for (asy_Link *link; (link = asy_list_take(&s->uv.listener.accepted));)
       asy_flow_release(ASY_CONTAINER(link, asy_Stream, member));
@@ -233,6 +234,7 @@ static void flow_finish(asy_Stream *s) {
   s->group = NULL;
   asy_resource_detach(&s->res);
   if (s->carrier) s->carrier->close(s);
+  if (asy_list_is_empty(&s->readers)) asy_input_take(&s->input, s->input.buffer.count);
   if (s->has_handle) uv_close(&s->uv.handle, flow_on_close);
   if (!s->carrier && (!s->has_handle || listening))
     asy_sys_close(s->fd); /* else libuv has closed it */
@@ -376,11 +378,15 @@ void asy_flow_hand_on(asy_Stream *s) {
   if (link && asy_flow_is_ready(s)) flow_wake(link, 0);
 }
 
+static bool flow_is_on_demand(const asy_Stream *s) {
+  return s->carrier && s->carrier->on_demand;
+}
+
 /* Bytes have come. Past the limit reading stops, unless somebody waits for more. */
 static void flow_received(asy_Stream *s) {
   size_t count = s->input.buffer.count;
   bool more = !asy_list_is_empty(&s->readers) && count < s->need;
-  if (count > 2 * s->limit && !more) flow_read_stop(s);
+  if (!more && (count > 2 * s->limit || flow_is_on_demand(s))) flow_read_stop(s);
   asy_flow_hand_on(s);
 }
 
@@ -432,7 +438,7 @@ int asy_flow_need(asy_Stream *s, size_t need) {
 
 void asy_flow_take(asy_Stream *s, size_t n) {
   asy_input_take(&s->input, n);
-  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing) return;
+  if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || flow_is_on_demand(s)) return;
   if (s->input.buffer.count <= s->limit)
     asy_flow_read_start(s); /* if that fails, the next who waits is told: he tries it again */
 }
@@ -677,8 +683,11 @@ void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {
 
 asy_Stream *asy_flow_resumed(lua_State *L, asy_Wait *w) {
   asy_list_remove(&w->link);
-  if (asy_wait_failed(w)) asy_wait_raise(L, w);
-  return asy_flow_check(L, w->loop->S, 1);
+  if (!asy_wait_failed(w)) return asy_flow_check(L, w->loop->S, 1);
+  asy_Stream *s = asy_flow_at(L, 1);
+  if (s && flow_is_on_demand(s) && asy_list_is_empty(&s->readers)) flow_read_stop(s);
+  asy_wait_raise(L, w);
+  return NULL;
 }
 
 asy_Stream *asy_flow_at(lua_State *L, int idx) {
@@ -713,6 +722,7 @@ int asy_flow_gc(lua_State *L) {
 const char *asy_flow_where(const asy_Stream *s, char text[ASY_SOCKADDR_TEXT]) {
   asy_Sockaddr name;
   const char *where = NULL;
+  if (s->kind == ASY_FLOW_CARRIED) return s->uv.carried.name;
   if (s->kind != ASY_FLOW_UNIX) return asy_address_format(&s->peer, text);
   if (s->state == ASY_FLOW_CLOSED) return NULL;
   if (asy_sys_getpeername(s->fd, &name.sa, &name.length) == 0)

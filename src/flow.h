@@ -60,6 +60,9 @@ typedef struct asy_Carrier {
   int (*shutdown)(asy_Stream *s);                /* of writing; the output is empty */
   void (*close)(asy_Stream *s); /* a chunk that it still has must be given back by asy_flow_written
                                    with UV_ECANCELED */
+  void (*flush)(asy_Stream *s); /* the loop closes: write what is left in `output`, and wait for
+                                   that; NULL: it is dropped */
+  bool on_demand; /* reading stops when nobody waits: what is not asked for is left to others */
 } asy_Carrier;
 
 /* The streams that a server has accepted and that are not closed yet. */
@@ -123,6 +126,8 @@ struct asy_Stream {
       void *other;
       asy_Chunk *chunk;
       size_t done;
+      const char *name; /* for messages, or NULL; it outlives the stream */
+      int fd;           /* the process's, for which the stream stands, or -1 */
     } carried;
   } uv;
 };

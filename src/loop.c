@@ -518,6 +518,7 @@ asy_Loop *asy_loop_new(lua_State *L, asy_State *S, uv_loop_t *uv, unsigned flags
   loop->watches_sigint = (flags & ASY_LOOP_SIGINT) != 0;
   loop->allows_threads = (flags & (ASY_LOOP_SIGINT | ASY_LOOP_THREADS_ALLOWED)) != 0;
   loop->allows_files = (flags & (ASY_LOOP_SIGINT | ASY_LOOP_FILES_ALLOWED)) != 0;
+  loop->allows_stdio = (flags & (ASY_LOOP_SIGINT | ASY_LOOP_STDIO_ALLOWED)) != 0;
   loop->allows_children = (flags & (ASY_LOOP_SIGINT | ASY_LOOP_CHILDREN_ALLOWED)) != 0;
   loop->hosted = uv != NULL;
   if (!(flags & ASY_LOOP_KEEP_SIGPIPE)) asy_pin_ignore_sigpipe();

@@ -18,7 +18,8 @@ typedef enum asy_LoopFlags {
   ASY_LOOP_KEEP_SIGPIPE = 8,
   ASY_LOOP_THREADS_ALLOWED = 16,  /* jobs may run on threads */
   ASY_LOOP_CHILDREN_ALLOWED = 32, /* child processes may be started */
-  ASY_LOOP_FILES_ALLOWED = 64
+  ASY_LOOP_FILES_ALLOWED = 64,
+  ASY_LOOP_STDIO_ALLOWED = 128 /* the process's own standard streams may be used */
 } asy_LoopFlags;
 
 /* Push a new Loop. uv: the host's loop, or NULL for one of its own. Raises an OSError if libuv

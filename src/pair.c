@@ -73,8 +73,9 @@ static void pair_close(asy_Stream *s) {
   if (chunk) asy_flow_written(chunk, UV_EPIPE);
 }
 
-static const asy_Carrier pair_carrier = {pair_read_start, pair_read_stop, pair_try_write,
-                                         pair_write,      pair_shutdown,  pair_close};
+static const asy_Carrier pair_carrier = {
+    pair_read_start, pair_read_stop, pair_try_write, pair_write,
+    pair_shutdown,   pair_close,     NULL,           false};
 
 /***
 Make two Streams that are connected to each other in memory, without sockets. They need a loop, but

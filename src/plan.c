@@ -122,18 +122,20 @@ static int plan_check_descriptor(lua_State *L, int opts, const char *name, lua_I
   return (int)fd;
 }
 
-/* The Stream on top is given to the child, and closed here once that runs. */
+/* The Stream on top is given to the child, and closed here once that runs; but asyncio.stdin and
+ * the like are shared. */
 static int plan_take_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
   const char *name = asy_plan_name(i);
   asy_Stream *s = asy_flow_at(L, -1);
   if (!s || asy_flow_is_closed(s)) return asy_option_error(L, opts, name, "the stream is closed");
-  if (s->carrier || asy_sys_descriptor(s->fd) < 0)
-    return asy_option_error(L, opts, name, "this stream has no descriptor for a child");
+  int fd = s->carrier ? s->uv.carried.fd : asy_sys_descriptor(s->fd);
+  if (fd < 0) return asy_option_error(L, opts, name, "this stream has no descriptor for a child");
   if (s->input.buffer.count)
     return asy_option_error(L, opts, name, "the stream has input that has come here already");
   if (!asy_list_is_empty(&s->output))
     return asy_option_error(L, opts, name, "the stream has output that is not sent yet");
-  plan->handed[i] = s;
+  plan->given[i] = fd;
+  if (!s->carrier) plan->handed[i] = s;
   return 0;
 }
 

@@ -243,8 +243,8 @@ The number of the socket's descriptor.
 */
 static int socket_fileno(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
-  bool none = asy_flow_is_closed(s) || s->carrier;
-  lua_pushinteger(L, none ? -1 : (lua_Integer)s->fd);
+  lua_Integer fd = s->carrier ? s->uv.carried.fd : (lua_Integer)s->fd;
+  lua_pushinteger(L, asy_flow_is_closed(s) ? -1 : fd);
   return 1;
 }
 

@@ -28,6 +28,7 @@
 #include "sendfile.h"
 #include "server.h"
 #include "signals.h"
+#include "standard.h"
 #include "stream.h"
 #include "thread.h"
 #include "udp.h"
@@ -81,6 +82,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_processes_open(L, S);
   asy_thread_open(L, S);
   asy_fd_open(L, S);
+  asy_standard_open(L, S);
   asy_parts_open(L, S);
 }
 

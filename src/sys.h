@@ -2,7 +2,8 @@
 /* sys.h - the system calls that libuv does not wrap: making, binding and listening sockets,
  * accepting, datagrams, options, shutdown; positions in files, and sending one.
  *
- * Everything else of the library is free of #ifdefs for systems. A result below 0 is a libuv code.
+ * Everything else of the library is free of #ifdefs for systems, but for signals, terminals and
+ * standard streams (interrupt, terminal, port, blocking). A result below 0 is a libuv code.
  * Sockets that come from here do not block and are not inherited by child processes. */
 #ifndef ASY_SYS_H
 #define ASY_SYS_H
@@ -182,6 +183,11 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
 }
 
 /* ---- descriptors that somebody else has opened */
+
+/* Go back in a file. False if that cannot be done. */
+static inline bool asy_sys_rewind(uv_os_sock_t fd, size_t bytes) {
+  return lseek(fd, -(off_t)bytes, SEEK_CUR) >= 0;
+}
 
 /* What a descriptor refers to: another one after it was closed and its number used again. */
 typedef struct asy_SysId {
@@ -399,8 +405,13 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
   return UV_ENOSYS;
 }
 
-/* A socket cannot be duplicated within a process so that closing one leaves the other; nor told
- * apart from the next one of its number. */
+static inline bool asy_sys_rewind(uv_os_sock_t fd, size_t bytes) {
+  (void)fd;
+  (void)bytes;
+  return false;
+}
+
+/* A socket cannot be told apart from the next one of its number. */
 typedef struct asy_SysId {
   char none;
 } asy_SysId;

@@ -23,13 +23,13 @@ local LAYERS <const> = {
     rooms = { "wrap", "gather", "scope", "semaphores", "barrier", "locks", "queue" } },
   { name = "I/O base", ordered = true,
     rooms = { "resource", "disposition", "child", "arena", "addr", "sockopt", "datagram", "udp",
-      "flow", "copy" } },
+      "flow", "copy", "exit", "terminal", "port", "blocking" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "files", ordered = true,
     rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
     rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "plan", "processes",
-      "signals", "thread", "remote" } },
+      "signals", "thread", "remote", "standard" } },
   { name = "roof", ordered = true,
     rooms = { "lua_parts", "parts", "script", "runner", "state", "asyncio" } },
 }
@@ -70,6 +70,8 @@ local ENTERS_LUA <const> = {
 -- Writable data that must be.
 local WRITABLE <const> = {
   ["interrupt.o"] = "signals belong to the process: the handler of SIGINT needs a pointer",
+  ["exit.o"] = "the end of the process is the process's: exit() calls functions without argument",
+  ["terminal.o"] = "signals again: the handler that gives the terminal's mode back",
 }
 
 local FUNCTION_LINES <const> = 60

@@ -1342,6 +1342,34 @@ function Loop:sock_connect(sock, address) end
 ---@param how string "read", "write" or "both"
 function Stream:shutdown(how) end
 
+---The standard input as a Stream, whether it is a terminal, a pipe, a socket or a file. A loop has one: each call gives the same, until it is closed. What it has read ahead is not seen by `io.read`; what is left when it or the loop is closed is there for the next one. It is read only while somebody waits for input: what nobody asks for is left to others. Closing leaves descriptor 0 open.
+---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536)
+---@return asyncio.Stream #
+function asyncio.stdin(opts) end
+
+---The standard output as a Stream. What `print` has written before comes out before. What was written goes out also if the script ends before: by its end, `os.exit` or an error. Closing leaves descriptor 1 open.
+---@param opts? table limit (integer, bytes; see stdin)
+---@return asyncio.Stream #
+function asyncio.stdout(opts) end
+
+---The standard error as a Stream; as `stdout`.
+---@param opts? table limit (integer, bytes; see stdin)
+---@return asyncio.Stream #
+function asyncio.stderr(opts) end
+
+---Whether this is a stream over a terminal.
+---@return boolean #
+function Stream:isatty() end
+
+---Set the mode of the terminal. It is given back when the stream or the loop is closed, at the end of the script, by `os.exit`, an error, or a signal that ends or stops the process.
+---@param mode string "raw": every key comes at once, is not shown, and makes no signal; "cbreak": the same, but Ctrl-C and the like still make signals; "noecho": lines as usual, but not shown, for passwords; "normal": as it was. Output is processed as before
+function Stream:set_mode(mode) end
+
+---The size of the terminal. The signal "SIGWINCH" comes when it changes.
+---@return integer # columns
+---@return integer # rows
+function Stream:winsize() end
+
 ---Close the stream. What `write` has kept is still sent first; a `sendall` in progress is given up. Whoever reads, accepts or sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing.
 function Stream:close() end
 

@@ -6,7 +6,6 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <poll.h>
@@ -19,6 +18,9 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 int luaopen_spec_posix(lua_State *L);
 
@@ -129,6 +131,11 @@ static int px_set_nonblocking(lua_State *L) {
   return fcntl(fd, F_SETFL, flags) ? fail(L, "fcntl") : 0;
 }
 
+/* No more will be written. */
+static int px_shutdown(lua_State *L) {
+  return shutdown(check_fd(L, 1), SHUT_WR) ? fail(L, "shutdown") : 0;
+}
+
 /* Is this number a descriptor? */
 static int px_is_open(lua_State *L) {
   lua_pushboolean(L, fcntl(check_fd(L, 1), F_GETFD) >= 0);
@@ -177,8 +184,19 @@ static int option_fd(lua_State *L, const char *name) {
   return fd;
 }
 
+/* From now on, also behind execv, nobody can open 0, 1 or 2 once more: as if they were another
+ * user's. Root can, by two rights that it gives up. */
+static void shut_off(void) {
+  for (int i = 0; i < 3; i++)
+    fchmod(i, 0);
+#ifdef __linux__
+  prctl(PR_CAPBSET_DROP, 1, 0, 0, 0); /* CAP_DAC_OVERRIDE */
+  prctl(PR_CAPBSET_DROP, 2, 0, 0, 0); /* CAP_DAC_READ_SEARCH */
+#endif
+}
+
 /* In the child: fds are what becomes 0, 1 and 2; -1 leaves it. */
-static void become(const int fds[3], int terminal, int uid, char **argv) {
+static void become(const int fds[3], int terminal, int shut, char **argv) {
   int copies[3];
   sigset_t none;
   sigemptyset(&none);
@@ -189,13 +207,14 @@ static void become(const int fds[3], int terminal, int uid, char **argv) {
   for (int i = 0; i < 3; i++)
     if (copies[i] >= 0) dup2(copies[i], i);
   if (terminal >= 0) ioctl(0, TIOCSCTTY, 0);
-  if (uid >= 0 && (setgroups(0, NULL) || setgid((gid_t)uid) || setuid((uid_t)uid))) _exit(126);
+  if (shut) shut_off();
   execv(argv[0], argv);
   _exit(127);
 }
 
-/* spawn({"/path", "argument" ...}, {stdin=, stdout=, stderr=: fd, terminal=: fd, becomes the
- * controlling one, uid=}) -> pid. The child leads a session of its own. */
+/* spawn({"/path", "argument" ...}, {stdin=, stdout=, stderr=: fd; terminal=: fd,
+ * becomes the controlling one, and what is not given; shut=: see shut_off}) -> pid. The child leads
+ * a session of its own. */
 static int px_spawn(lua_State *L) {
   char *argv[64] = {NULL};
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -208,13 +227,13 @@ static int px_spawn(lua_State *L) {
     argv[i] = (char *)luaL_checkstring(L, -1); /* the table keeps it */
     lua_pop(L, 1);
   }
-  int terminal = option_fd(L, "terminal"), uid = option_fd(L, "uid");
+  int terminal = option_fd(L, "terminal"), shut = lua_getfield(L, 2, "shut") == LUA_TBOOLEAN;
   int fds[3] = {option_fd(L, "stdin"), option_fd(L, "stdout"), option_fd(L, "stderr")};
   for (int i = 0; i < 3; i++)
     if (fds[i] < 0) fds[i] = terminal;
   pid_t pid = fork();
   if (pid < 0) return fail(L, "fork");
-  if (pid == 0) become(fds, terminal, uid, argv);
+  if (pid == 0) become(fds, terminal, shut, argv);
   lua_pushinteger(L, pid);
   return 1;
 }
@@ -266,6 +285,7 @@ int luaopen_spec_posix(lua_State *L) {
                                        {"readable", px_readable},
                                        {"is_nonblocking", px_is_nonblocking},
                                        {"set_nonblocking", px_set_nonblocking},
+                                       {"shutdown", px_shutdown},
                                        {"is_open", px_is_open},
                                        {"pty", px_pty},
                                        {"mode", px_mode},

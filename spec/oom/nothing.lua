@@ -17,6 +17,7 @@ return {
   ["Loop:get_exception_handler"] = LOOKS, ["Loop:get_task_factory"] = LOOKS,
   ["Stream:at_eof"] = LOOKS, ["Stream:is_closing"] = LOOKS, ["Stream:can_write_eof"] = LOOKS,
   ["Stream:get_write_buffer_size"] = LOOKS, ["Stream:get_write_buffer_limits"] = LOOKS,
+  ["Stream:isatty"] = LOOKS, ["Stream:winsize"] = LOOKS,
   ["Stream:fileno"] = LOOKS, ["DatagramSocket:fileno"] = LOOKS,
   ["DatagramSocket:close"] = "gives back",
   ["Server:is_serving"] = LOOKS, ["Server:get_loop"] = LOOKS,
