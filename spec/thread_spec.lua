@@ -86,6 +86,7 @@ describe("to_thread", function()
     package.loaded["thread_spec.fake"] = { deep = { f = function() end } }
     fails("thread_spec.fake", asyncio.to_thread, "thread_spec.fake.deep.f") -- not to be found there
     package.loaded["thread_spec.fake"] = nil
+    assert.equal("late", asyncio.to_thread("asyncio.sleep", 0, "late")) -- found by __index
     fails("no library function is called 'os.nothing'", asyncio.to_thread, "os.nothing")
     fails("no library function is called 'nothing'", asyncio.to_thread, "nothing")
     fails("no library function is called ''", asyncio.to_thread, "")
@@ -220,6 +221,9 @@ describe("errors of a job", function()
     assert.same({ code = 3 }, err)
     fails("<it>", asyncio.to_thread, function()
       error(setmetatable({}, { __tostring = function() return "<it>" end }))
+    end)
+    fails("^%(error object is a table value%)$", asyncio.to_thread, function()
+      error(setmetatable({}, { __tostring = function() error("not even that") end }))
     end)
     local ok, none = pcall(asyncio.to_thread, function() error(nil) end)
     assert.is_false(ok)

@@ -128,6 +128,11 @@ static int thread_call(lua_State *L) {
   return 0;
 }
 
+static int thread_text(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
 /* [1] job, [2] error -> packs it, or its text if it cannot be sent, and the traceback */
 static int thread_pack_error(lua_State *L) {
   thread_Job *job = lua_touserdata(L, 1);
@@ -138,8 +143,11 @@ static int thread_pack_error(lua_State *L) {
   }
   asy_copy_clear(&job->parcel);
   if (asy_copy_pack(L, &job->parcel, 2, 2, "error", 1)) return 0;
-  lua_pop(L, 1);
-  luaL_tolstring(L, 2, NULL);
+  lua_settop(L, 3);
+  lua_pushcfunction(L, thread_text); /* __tostring may fail */
+  lua_pushvalue(L, 2);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 2));
   lua_replace(L, 2);
   asy_copy_clear(&job->parcel);
   asy_copy_pack(L, &job->parcel, 2, 2, "error", 1);
@@ -444,7 +452,7 @@ static void thread_check_upvalues(lua_State *L, int f, int arg) {
   }
 }
 
-/* Replace the table on top by what `rest` ("b.c") leads to from it, or nil; raw. */
+/* Replace the table on top by what `rest` ("b.c") leads to from it, or nil. */
 static void thread_follow(lua_State *L, const char *rest) {
   for (const char *dot = rest; dot; rest = dot + 1) {
     if (!lua_istable(L, -1)) {
@@ -454,7 +462,7 @@ static void thread_follow(lua_State *L, const char *rest) {
     }
     dot = strchr(rest, '.');
     lua_pushlstring(L, rest, dot ? (size_t)(dot - rest) : strlen(rest));
-    lua_rawget(L, -2);
+    lua_gettable(L, -2);
     lua_remove(L, -2);
     if (!dot) return;
   }
