@@ -41,18 +41,37 @@ void asy_ring_join(lua_State *L) {
   lua_remove(L, -2);
 }
 
-/* Pop a ring and push it without its oldest handle, and that handle on top. [-1, +2, -] */
-static void ring_take(lua_State *L) {
-  lua_getiuservalue(L, -1, ASY_HANDLE_NEXT); /* newest, oldest */
-  if (lua_touserdata(L, -1) == lua_touserdata(L, -2)) {
-    lua_pushnil(L);
-    lua_replace(L, -3);
+/* Take the oldest handle, which the caller knows, out of the loop's ring and push it; on the shelf,
+ * for moving values to and fro would cost as much again. [-0, +1, -] */
+static void ring_take(lua_State *L, asy_Loop *loop, const asy_Handle *oldest) {
+  lua_State *shelf = loop->shelf;
+  bool alone = lua_touserdata(shelf, ASY_LOOP_RING) == oldest;
+  lua_getiuservalue(shelf, ASY_LOOP_RING, ASY_HANDLE_NEXT);
+  if (alone) {
+    lua_pushnil(shelf);
+    lua_replace(shelf, ASY_LOOP_RING);
   } else {
-    lua_getiuservalue(L, -1, ASY_HANDLE_NEXT);
-    lua_setiuservalue(L, -3, ASY_HANDLE_NEXT);
+    lua_getiuservalue(shelf, -1, ASY_HANDLE_NEXT);
+    lua_setiuservalue(shelf, ASY_LOOP_RING, ASY_HANDLE_NEXT);
   }
-  lua_pushnil(L); /* what has run keeps nothing alive */
-  lua_setiuservalue(L, -2, ASY_HANDLE_NEXT);
+  lua_pushnil(shelf); /* what has run keeps nothing alive */
+  lua_setiuservalue(shelf, -2, ASY_HANDLE_NEXT);
+  lua_xmove(shelf, L, 1);
+}
+
+/* Put the handle on top into the loop's ring, as its newest. [-1, +0, -] */
+static void ring_put(lua_State *L, asy_Loop *loop) {
+  lua_State *shelf = loop->shelf;
+  lua_xmove(L, shelf, 1);
+  if (lua_isnil(shelf, ASY_LOOP_RING)) {
+    lua_pushvalue(shelf, -1);
+  } else {
+    lua_getiuservalue(shelf, ASY_LOOP_RING, ASY_HANDLE_NEXT);
+    lua_pushvalue(shelf, -2);
+    lua_setiuservalue(shelf, ASY_LOOP_RING, ASY_HANDLE_NEXT);
+  }
+  lua_setiuservalue(shelf, -2, ASY_HANDLE_NEXT); /* to the oldest */
+  lua_replace(shelf, ASY_LOOP_RING);
 }
 
 void asy_ring_keep(lua_State *L, asy_Loop *loop) {
@@ -84,10 +103,7 @@ void asy_handle_call(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
 
 void asy_handle_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   asy_Handle *handle = ASY_CONTAINER(entry, asy_Handle, entry);
-  asy_shelf_push(L, loop->shelf, ASY_LOOP_RING);
-  ring_take(L);
-  lua_insert(L, -2);
-  asy_shelf_set(L, loop->shelf, ASY_LOOP_RING);
+  ring_take(L, loop, handle);
   if (!handle->cancelled) asy_handle_call(L, loop, handle);
   lua_pop(L, 1);
 }
@@ -104,26 +120,23 @@ static void handle_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
 
 void asy_handle_queue(lua_State *L, asy_Loop *loop, asy_Handle *handle) {
   asy_ready_append(loop, &handle->entry);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, -2, ASY_HANDLE_NEXT); /* a ring of one */
-  asy_ring_keep(L, loop);
+  ring_put(L, loop);
 }
 
 static asy_Handle *handle_create(lua_State *L, asy_Loop *loop, int nargs, asy_Slot type) {
+  bool is_timer = type == ASY_SLOT_TIMER_HANDLE;
+  size_t size = is_timer ? sizeof(asy_Handle) : offsetof(asy_Handle, timer);
   luaL_checkstack(L, 4, NULL);
-  asy_Handle *handle =
-      asy_type_create(L, loop->S, type, sizeof *handle, ASY_HANDLE_ARGS - 1 + nargs);
-  int idx = lua_gettop(L);
+  asy_Handle *handle = asy_type_create(L, loop->S, type, size, ASY_HANDLE_ARGS - 1 + nargs);
+  int idx = lua_gettop(L) - nargs - 1;
   asy_ready_init(&handle->entry, asy_handle_run);
   handle->loop = loop;
   handle->nargs = nargs;
-  if (asy_context_push(L, loop->S)) lua_setiuservalue(L, idx, ASY_HANDLE_CONTEXT);
-  for (int i = 0; i <= nargs; i++) {
-    lua_pushvalue(L, idx - 1 - nargs + i);
+  handle->is_timer = is_timer;
+  if (asy_context_push(L, loop->S)) lua_setiuservalue(L, -2, ASY_HANDLE_CONTEXT);
+  lua_insert(L, idx);
+  for (int i = nargs; i >= 0; i--)
     lua_setiuservalue(L, idx, ASY_HANDLE_FUNCTION + i);
-  }
-  lua_replace(L, idx - 1 - nargs);
-  lua_settop(L, idx - 1 - nargs);
   return handle;
 }
 
@@ -257,7 +270,7 @@ static int handle_cancel(lua_State *L) {
     lua_pushnil(L);
     lua_setiuservalue(L, 1, ASY_HANDLE_FUNCTION + i);
   }
-  if (!asy_timer_is_armed(&handle->timer))
+  if (!handle->is_timer || !asy_timer_is_armed(&handle->timer))
     return 0; /* was called, or its loop was closed: that may be gone */
   asy_timer_stop(handle->loop, &handle->timer);
   asy_slots_remove(handle->loop, ASY_LOOP_TIMERS, &handle->loop->timer_slots, handle->slot);

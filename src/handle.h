@@ -11,11 +11,12 @@
 typedef struct asy_Handle {
   asy_Ready entry; /* in the ready queue, or among the callbacks of a future */
   asy_Loop *loop;
-  asy_Timer timer;  /* of a TimerHandle */
-  lua_Integer slot; /* of a TimerHandle: in ASY_LOOP_TIMERS; 0 when it is not there (any more) */
-  double when;      /* of a TimerHandle */
   int nargs;
   bool cancelled;
+  bool is_timer; /* a TimerHandle; a plain one ends here */
+  asy_Timer timer;
+  lua_Integer slot; /* in ASY_LOOP_TIMERS; 0 when it is not there (any more) */
+  double when;
 } asy_Handle;
 
 enum {

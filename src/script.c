@@ -377,9 +377,11 @@ static int script_get_debug(lua_State *L) {
 
 /* loop.slow_callback_duration is a number; everything else is a method. */
 static int script_index(lua_State *L) {
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1; /* a method that was used before */
   asy_State *S = asy_state(L);
   asy_Loop *loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
-  lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING && strcmp(lua_tostring(L, 2), "slow_callback_duration") == 0)
     lua_pushnumber(L, loop->slow_callback);
   else
