@@ -107,7 +107,7 @@ asan: ## the specs with the module under AddressSanitizer and UBSan
 	@$(AGAIN) B=build/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' \
 	  SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined' run-asan
 
-run-asan: all
+run-asan: all $(B)/unpreload.so
 	-@$(AGAIN) -s -k ctests modules
 	@SPEC_SLOW=$${SPEC_SLOW:-4} SPEC_LUA='sh $(CURDIR)/tools/sanitized.sh address $(LUA)' \
 	  SPEC_C_WRAP='sh $(CURDIR)/tools/sanitized.sh none' $(SPECS)
