@@ -12,8 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 export ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1:${ASAN_OPTIONS:-}"
 export LSAN_OPTIONS="suppressions=$here/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1"
-# A C test lets a forked child, in which a Lua state starts its threads, end by exit().
-export TSAN_OPTIONS="suppressions=$here/tsan.supp:second_deadlock_stack=1:die_after_fork=0"
+export TSAN_OPTIONS="suppressions=$here/tsan.supp:second_deadlock_stack=1"
 
 runtime() {
   # A spec may run us again: the compiler is not what is under test.
