@@ -273,6 +273,15 @@ describe("Stream reading", function()
     assert.is_true(b:at_eof())
   end)
 
+  it_pairs("at_eof is true when it was closed here, whatever had come", function(a, b)
+    a:write("x")
+    asyncio.sleep(0.01)
+    assert.is_false(b:at_eof())
+    b:close()
+    b:wait_closed()
+    assert.is_true(b:at_eof())
+  end)
+
   it_pairs("one read* at a time (test_wait_concurrent)", function(a, b)
     local first <const> = start(b, "readline")
     for _, call in ipairs { { "read" }, { "readline" }, { "readexactly", 1 }, { "readuntil" },

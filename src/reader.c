@@ -453,7 +453,7 @@ static int reader_lines(lua_State *L) {
 }
 
 /***
-Whether the stream has ended and everything has been read.
+Whether the stream has ended, or was closed here, and nothing is left to be read.
 @function Stream:at_eof
 @treturn boolean
 @waits no
@@ -464,7 +464,7 @@ a:at_eof())
 */
 static int reader_at_eof(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
-  lua_pushboolean(L, s->eof && s->input.buffer.count == 0);
+  lua_pushboolean(L, (s->eof || s->closing) && s->input.buffer.count == 0);
   return 1;
 }
 
