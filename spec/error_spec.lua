@@ -387,7 +387,30 @@ describe("the default handler", function()
     assert.matches("^asyncio: exception in callback\n  handle: <Handle %w+%(%) at [^\n]+:4>\n"
       .. "  error: [^\n]+:4: boom\n  stack traceback:\n", done.err)
     assert.matches("\nasyncio: only a message\nasyncio: unhandled error\nasyncio: 5\n"
-      .. "asyncio: after all that\n  error: table: 0x%x+\n$", done.err)
+      .. "  error: table that cannot be shown: its __tostring has failed\nasyncio: after all that\n  error: table: 0x%x+\n$", done.err)
+  end)
+end)
+
+describe("the default handler, given an error without a text,", function()
+  it("says so, and goes on with the traceback", function()
+    local ran <const> = helper.run_script([[
+      local asyncio = require "asyncio"
+      local loop = asyncio.get_event_loop()
+      local function raise(text)
+        error(setmetatable({}, { __tostring = text }))
+      end
+      loop:call_soon(raise, function() error("evil") end)
+      loop:call_soon(raise, function() asyncio.sleep(1) end)
+      loop:call_soon(raise, function() return 5 end)
+      loop:call_soon(error, nil)
+      asyncio.sleep(0)
+      loop:close()
+    ]])
+    assert.equal(0, ran.status)
+    assert.equal(2, select(2, ran.err:gsub("  error: table that cannot be shown: ", "")))
+    assert.equal(3, select(2, ran.err:gsub("in function <[^\n]+:3>", "")))
+    assert.equal(4, select(2, ran.err:gsub("  stack traceback:", "")))
+    assert.matches("  error: " .. tostring(helper.NIL_RAISED), ran.err)
   end)
 end)
 

@@ -456,6 +456,39 @@ describe("close", function()
       assert.same({}, asyncio.all_tasks(loop))
     end)
 
+  it("again, from what it runs itself, does nothing; it cannot be run then", function()
+    for _, debug in ipairs { false, true } do
+      local loop = asyncio.new_event_loop()
+      loop:set_debug(debug)
+      local log = {}
+      local function closer()
+        return setmetatable({}, { __close = function()
+          loop:close()
+          log[#log + 1] = select(2, pcall(loop.run_until_complete, loop, asyncio.sleep, 0))
+          log[#log + 1] = asyncio.run(function() return asyncio.sleep(0, "another runs") end)
+          loop:create_task(print)
+        end })
+      end
+      loop:set_exception_handler(function()
+        loop:close()
+        pcall(loop.run_forever, loop)
+      end)
+      for _ = 1, 3 do
+        loop:create_task(function()
+          local _ <close> = closer()
+          asyncio.sleep(1)
+        end)
+        loop:create_future():set_exception("unseen")
+      end
+      loop:run_until_complete(asyncio.sleep, 0)
+      loop:close()
+      assert.is_true(loop:is_closed())
+      assert.equal(6, #log)
+      assert.matches("being closed", log[1])
+      assert.equal("another runs", log[2])
+    end
+  end)
+
   it("reports an error of a __close and goes on", function()
     local loop = asyncio.new_event_loop { clock = "virtual" }
     local reports = {}

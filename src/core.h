@@ -280,6 +280,7 @@ struct asy_Loop {
   bool debug;
   bool stopping; /* stop() was called: the drive ends after this turn; loop.c */
   bool closed;
+  bool closing;          /* its tasks are being closed: what they do must not close it again */
   bool hosted;           /* the host runs the uv_loop_t; loop.c */
   bool of_host;          /* opened from C; loop.c */
   bool by_host;          /* a host's turn: nobody is there to raise a KeyboardInterrupt; loop.c */

@@ -294,8 +294,12 @@ void asy_error_traceback(lua_State *L, lua_State *co, int idx, int level) {
   if (idx) lua_remove(L, -2);
 }
 
+static int error_to_text(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
 static void error_print_field(lua_State *L, const char *label, int idx) {
-  if (lua_isnil(L, idx)) return;
   if (lua_isstring(
           L,
           idx)) { /* what cannot fail comes first: reports are written also when memory is short */
@@ -303,26 +307,35 @@ static void error_print_field(lua_State *L, const char *label, int idx) {
     lua_writestringerror("%s\n", lua_tostring(L, idx));
     return;
   }
-  const char *text = luaL_tolstring(L, idx, NULL);
+  lua_pushcfunction(L, error_to_text);
+  lua_pushvalue(L, idx);
+  bool ok = lua_pcall(L, 1, 1, 0) == LUA_OK;
   lua_writestringerror("  %s", label);
-  lua_writestringerror("%s\n", text);
+  lua_writestringerror("%s", ok ? lua_tostring(L, -1) : luaL_typename(L, idx));
+  lua_writestringerror("%s\n", ok ? "" : " that cannot be shown: its __tostring has failed");
   lua_pop(L, 1);
 }
 
 /* The default handler: the context on stderr. [1] = context */
 static int error_print(lua_State *L) {
   static const char *const fields[][2] = {
-      {"task", "task: "},       {"future", "future: "}, {"handle", "handle: "},
-      {"exception", "error: "}, {"traceback", ""},
+      {"task", "task: "},
+      {"future", "future: "},
+      {"handle", "handle: "},
+      {"exception", "error: "},
   };
   lua_getfield(L, 1, "message");
   lua_writestringerror("asyncio: %s\n",
                        lua_isstring(L, -1) ? lua_tostring(L, -1) : "unhandled error");
+  bool traced = lua_getfield(L, 1, "traceback") != LUA_TNIL;
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-    lua_getfield(L, 1, fields[i][0]);
-    error_print_field(L, fields[i][1], lua_gettop(L));
-    lua_settop(L, 1);
+    if (lua_getfield(L, 1, fields[i][0]) != LUA_TNIL)
+      error_print_field(L, fields[i][1], 4);
+    else if (traced && i == 3)
+      lua_writestringerror("  %s\n", "error: nil"); /* error(nil) has raised it */
+    lua_settop(L, 3);
   }
+  if (traced) error_print_field(L, "", 3);
   return 0;
 }
 

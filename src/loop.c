@@ -273,6 +273,7 @@ static void loop_enter(lua_State *L, asy_Loop *loop, asy_Interrupt *watch) {
   if (S->running == loop) luaL_error(L, "this event loop is already running");
   if (S->running) luaL_error(L, "cannot run the event loop while another loop is running");
   asy_loop_check_block(L, S, loop, "running an event loop");
+  if (loop->closing) luaL_error(L, "the event loop is being closed");
   if (asy_wait_in_finalizer(L, S)) luaL_error(L, "cannot run the event loop in a finalizer (__gc)");
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   S->running = loop;
@@ -577,9 +578,9 @@ static void loop_report_destroyed(lua_State *L, asy_Loop *loop, asy_Task *task) 
   lua_pop(L, 1);
 }
 
-void asy_loop_close(lua_State *L, asy_Loop *loop) {
-  if (loop->closed) return;
-  if (loop->S->running == loop) luaL_error(L, "cannot close a running event loop");
+/* [1] = loop */
+static int loop_close_protected(lua_State *L) {
+  asy_Loop *loop = lua_touserdata(L, 1);
   asy_Link *link;
   while ((link = asy_list_first(&loop->tasks)) != NULL) {
     asy_Task *task = ASY_CONTAINER(link, asy_Task, all);
@@ -587,6 +588,19 @@ void asy_loop_close(lua_State *L, asy_Loop *loop) {
     asy_task_close(L, task);
   }
   asy_future_report_unseen(L, loop);
+  return 0;
+}
+
+void asy_loop_close(lua_State *L, asy_Loop *loop) {
+  if (loop->closed || loop->closing) return;
+  if (loop->S->running == loop) luaL_error(L, "cannot close a running event loop");
+  luaL_checkstack(L, 2, NULL);
+  loop->closing = true;
+  lua_pushcfunction(L, loop_close_protected);
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_SELF);
+  int status = lua_pcall(L, 1, 0, 0);
+  loop->closing = false;
+  if (status != LUA_OK) lua_error(L);
   loop_release(loop);
 }
 
