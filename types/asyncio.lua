@@ -997,7 +997,7 @@ function Stream:read(n) end
 ---@return any # an iterator
 function Stream:lines(format) end
 
----Whether the stream has ended and everything has been read.
+---Whether the stream has ended, or was closed here, and nothing is left to be read.
 ---@return boolean #
 function Stream:at_eof() end
 
