@@ -198,6 +198,7 @@ describe("the disposition that was there before", function()
     assert.equal(0, r.status)
   end)
 
+  -- os.time, because ThreadSanitizer holds a signal back until the C library is called.
   it("is lua's own for SIGINT: it interrupts a busy script again", function()
     local r <const> = helper.run_script([[
       local asyncio = require "asyncio"
@@ -207,7 +208,7 @@ describe("the disposition that was there before", function()
       loop:run_forever()
       loop:close()
       os.execute "(sleep 0.2; kill -INT $PPID) &"
-      print(pcall(function() while true do end end))
+      print(pcall(function() while true do os.time() end end))
     ]])
     assert.truthy(r.out:find("^told\nfalse\t.*interrupted!"), r.out .. r.err)
   end)
@@ -248,7 +249,7 @@ describe("a SIGINT handler of the program's", function()
       loop:run_forever()
       loop:remove_signal_handler("SIGINT")
       interrupt()
-      print(pcall(function() while true do end end))
+      print(pcall(function() while true do os.time() end end))
       loop:close()
     ]])
     assert.truthy(r.out:find("^first\nsecond\nfalse\t.*interrupted!"), r.out .. r.err)

@@ -79,7 +79,7 @@ static int port_reopen(int number, asy_PortKind kind, bool output) {
 
 /* Fill in kind, fd and shared. 0 or a libuv code. */
 static int port_open(asy_Port *p) {
-  asy_PortKind kind;
+  asy_PortKind kind = ASY_PORT_FILE;
   int err = port_classify(p->number, &kind), fd = -1;
   if (err) return err;
   p->kind = (uint8_t)kind;
