@@ -286,6 +286,19 @@ describe("fs.scandir", function()
     assert.is_string(abandoned())
   end)
 
+  it_runs("can be left at the last name, of which libuv loses the memory", function() -- make asan
+    local dir <close> = directory()
+    for i = 1, 2 do
+      make(dir .. i)
+      local seen = 0
+      for _ in fs.scandir(dir.path) do
+        seen = seen + 1
+        if seen == i then break end
+      end
+      assert.equal(i, seen)
+    end
+  end)
+
   it_runs("raises what the system refuses", function()
     assert_code("ENOENT", fs.scandir, "/no/such/dir")
     assert_code("ENOTDIR", fs.scandir, "/dev/null")

@@ -709,6 +709,13 @@ static int fs_next(lua_State *L) {
   return 2;
 }
 
+/* Give the names back: libuv forgets the one that it has given last, if that is the last of all. */
+static void fs_discard_names(asy_Request *r) {
+  uv_dirent_t entry;
+  while (uv_fs_scandir_next(&r->fs, &entry) == 0)
+    continue;
+}
+
 static int fs_k_scandir(lua_State *L, asy_Wait *w) {
   fs_done(L, w);
   int box = lua_gettop(L);
@@ -741,6 +748,7 @@ static int fs_scandir(lua_State *L) {
   asy_Wait *w;
   asy_Request *r = fs_enter(L, &w, 1);
   if (!r) return asy_wait_outside(L, asy_state(L));
+  r->discard = fs_discard_names;
   return fs_park(L, w, uv_fs_scandir(fs_uv(w), &r->fs, path, 0, asy_request_on_done), fs_k_scandir);
 }
 
