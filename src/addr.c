@@ -200,8 +200,7 @@ static void addr_free(addr_Request *r) {
 
 /* The loop closes, or nobody waits any more. */
 static void addr_abandon(addr_Request *r) {
-  while (asy_list_take(&r->waiters))
-    continue;
+  asy_list_clear(&r->waiters);
   asy_list_remove(&r->closer.link);
   if (r->done) {
     addr_free(r);

@@ -48,14 +48,8 @@ static void child_land(asy_Child *c) {
   c->in_flight = false;
 }
 
-static void child_wake_waiters(asy_Child *c) {
-  for (asy_Link *link = asy_list_first(&c->waiters); link; link = asy_list_next(&c->waiters, link))
-    asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
-}
-
 static void child_forget_waiters(asy_Child *c) {
-  while (asy_list_take(&c->waiters))
-    continue;
+  asy_list_clear(&c->waiters);
   child_land(c);
 }
 
@@ -91,7 +85,7 @@ static void child_end(asy_Child *c, asy_ChildState state, int64_t code) {
   c->state = (uint8_t)state;
   c->code = code;
   child_close_handle(c);
-  child_wake_waiters(c);
+  asy_wait_wake_all(&c->waiters, 0);
   child_land(c);
   asy_resource_hold(&c->res, CHILD_HELD_BY_ENTRY);
   asy_ready_append(c->res.loop, &c->ended);
@@ -263,7 +257,7 @@ void asy_child_awaited(asy_Child *c, asy_Wait *w) {
 
 void asy_child_release(asy_Child *c) {
   /* Tasks hold the object, but not if __gc was called by hand. */
-  child_wake_waiters(c);
+  asy_wait_wake_all(&c->waiters, 0);
   child_forget_waiters(c);
   if (asy_resource_release(&c->res, ASY_HELD_BY_LUA)) asy_free(c);
 }

@@ -31,8 +31,8 @@ static void datagram_finish(asy_Datagram *d) {
 }
 
 static void datagram_forget_all(asy_Datagram *d) {
-  while (asy_list_take(&d->receivers) || asy_list_take(&d->senders))
-    continue;
+  asy_list_clear(&d->receivers);
+  asy_list_clear(&d->senders);
 }
 
 /* The loop closes, perhaps because the Lua state does: nobody is woken. */
@@ -57,8 +57,7 @@ static asy_Datagram *datagram_new(asy_Loop *loop, uv_os_sock_t fd, int family) {
 }
 
 static void datagram_box(lua_State *L, asy_State *S) {
-  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing"); /* who would free it? */
-  asy_type_create(L, S, ASY_SLOT_DATAGRAM, sizeof(datagram_Box), 0);
+  asy_resource_box(L, S, ASY_SLOT_DATAGRAM, sizeof(datagram_Box), 0);
 }
 
 /* Put the socket into the box on top. 0, or a libuv code: socket and box are gone. */

@@ -13,18 +13,6 @@ typedef struct disk_Box {
   asy_File *f; /* NULL while it is being made, and when it was finalized */
 } disk_Box;
 
-static void disk_wake_all(asy_List *list, int status) {
-  for (asy_Link *link = asy_list_first(list); link; link = asy_list_next(list, link)) {
-    asy_Wait *w = ASY_CONTAINER(link, asy_Wait, link);
-    if (asy_wait_wake(w)) w->status = status;
-  }
-}
-
-static void disk_forget_all(asy_List *list) {
-  while (asy_list_take(list))
-    continue;
-}
-
 /* ---- buffers */
 
 bool asy_disk_reserve(asy_Buffer *b, size_t n) {
@@ -68,8 +56,8 @@ static void disk_closed(asy_File *f, int status) {
   if (!f->error) f->error = status;
   disk_drop(&f->in);
   disk_drop(&f->out);
-  disk_wake_all(&f->closers, f->error);
-  disk_forget_all(&f->closers); /* the record may go before they run */
+  asy_wait_wake_all(&f->closers, f->error);
+  asy_list_clear(&f->closers); /* the record may go before they run */
   if (f->res.loop) asy_resource_detach(&f->res);
   if (asy_resource_release(&f->res, ASY_HELD_BY_UV)) disk_free(f);
 }
@@ -107,15 +95,15 @@ static void disk_close_step(asy_File *f) {
 void asy_disk_close(asy_File *f) {
   if (f->closing) return;
   f->closing = true;
-  disk_wake_all(&f->queue, UV_ECANCELED);
+  asy_wait_wake_all(&f->queue, UV_ECANCELED);
   disk_close_step(f);
 }
 
 /* The loop closes, perhaps because the Lua state does: nobody is woken. */
 static void disk_on_loop_close(asy_Closer *closer) {
   asy_File *f = ASY_CONTAINER(closer, asy_File, res.closer);
-  disk_forget_all(&f->queue);
-  disk_forget_all(&f->closers);
+  asy_list_clear(&f->queue);
+  asy_list_clear(&f->closers);
   asy_resource_detach(&f->res);
   asy_disk_close(f);
 }
@@ -294,8 +282,7 @@ int asy_disk_resume(lua_State *L, asy_Wait *w, const asy_DiskOp *op) {
 /* ---- the Lua object */
 
 void asy_disk_box(lua_State *L, asy_State *S) {
-  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing"); /* who would free it? */
-  asy_type_create(L, S, ASY_SLOT_FILE, sizeof(disk_Box), 0);
+  asy_resource_box(L, S, ASY_SLOT_FILE, sizeof(disk_Box), 0);
 }
 
 int asy_disk_fill(lua_State *L, int idx, asy_Loop *loop, uv_file fd, const char *path, int mode) {
@@ -342,9 +329,9 @@ int asy_disk_gc(lua_State *L) {
   box->f = NULL;
   asy_disk_close(f);
   /* Tasks hold the object, but not if __gc was called by hand, or by lua_close. */
-  disk_forget_all(&f->queue);
-  disk_wake_all(&f->closers, UV_ECANCELED);
-  disk_forget_all(&f->closers);
+  asy_list_clear(&f->queue);
+  asy_wait_wake_all(&f->closers, UV_ECANCELED);
+  asy_list_clear(&f->closers);
   if (asy_resource_release(&f->res, ASY_HELD_BY_LUA)) disk_free(f);
   return 0;
 }

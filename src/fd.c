@@ -84,8 +84,7 @@ static void fd_close(asy_Closer *closer) {
   fd_Watch *watch = ASY_CONTAINER(closer, fd_Watch, res.closer);
   fd_detach(watch);
   for (int i = FD_IN; i <= FD_OUT; i++) {
-    while (asy_list_take(&watch->sides[i].waiters))
-      continue;
+    asy_list_clear(&watch->sides[i].waiters);
     asy_list_remove(&watch->sides[i].entry.link);
   }
   asy_resource_detach(&watch->res);

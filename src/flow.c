@@ -27,17 +27,6 @@ static void flow_wake(asy_Link *link, int status) {
   if (asy_wait_wake(w)) w->status = status;
 }
 
-/* They stay in the list until their continuations run. */
-static void flow_wake_all(asy_List *list, int status) {
-  for (asy_Link *link = asy_list_first(list); link; link = asy_list_next(list, link))
-    flow_wake(link, status);
-}
-
-static void flow_forget_all(asy_List *list) {
-  while (asy_list_take(list))
-    continue;
-}
-
 /* ---- life */
 
 static void flow_finish(asy_Stream *s);
@@ -59,10 +48,10 @@ static void flow_on_close(uv_handle_t *handle) {
 static void flow_on_loop_close(asy_Closer *closer) {
   asy_Stream *s = ASY_CONTAINER(closer, asy_Stream, res.closer);
   asy_list_remove(&s->served.link);
-  flow_forget_all(&s->readers);
-  flow_forget_all(&s->settling);
+  asy_list_clear(&s->readers);
+  asy_list_clear(&s->settling);
   for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
-    flow_forget_all(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
+    asy_list_clear(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
   if (s->carrier && s->carrier->flush) s->carrier->flush(s);
   flow_finish(s);
 }
@@ -183,7 +172,7 @@ static void flow_on_connect(uv_connect_t *req, int status) {
   if (s->state != ASY_FLOW_CONNECTING) return; /* closed meanwhile */
   s->res.loop->in_flight--;
   s->state = status ? ASY_FLOW_FRESH : ASY_FLOW_OPEN;
-  flow_wake_all(&s->settling, status);
+  asy_wait_wake_all(&s->settling, status);
 }
 
 int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
@@ -223,7 +212,7 @@ static void flow_finish(asy_Stream *s) {
   s->closing = true;
   s->reading = false;
   flow_drop_output(s, asy_list_first(&s->output), UV_ECANCELED);
-  flow_wake_all(&s->settling, UV_ECANCELED);
+  asy_wait_wake_all(&s->settling, UV_ECANCELED);
   if (listening) {
     for (asy_Link *link; (link = asy_list_take(&s->uv.listener.accepted));)
       asy_flow_release(ASY_CONTAINER(link, asy_Stream, member));
@@ -246,7 +235,7 @@ void asy_flow_close(asy_Stream *s) {
   if (asy_flow_is_closed(s)) return;
   s->closing = true;
   if (s->state == ASY_FLOW_OPEN) flow_read_stop(s);
-  flow_wake_all(&s->readers, UV_ECANCELED);
+  asy_wait_wake_all(&s->readers, UV_ECANCELED);
   for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link)) {
     if (asy_list_is_empty(&ASY_CONTAINER(link, asy_Chunk, link)->waiters)) continue;
     flow_drop_output(s, link, UV_ECANCELED); /* what was written before it goes out */
@@ -260,18 +249,18 @@ void asy_flow_close(asy_Stream *s) {
 
 void asy_flow_abort(asy_Stream *s) {
   if (s->state == ASY_FLOW_CLOSED) return;
-  if (!s->closing) flow_wake_all(&s->readers, UV_ECANCELED);
+  if (!s->closing) asy_wait_wake_all(&s->readers, UV_ECANCELED);
   flow_finish(s);
 }
 
 void asy_flow_release(asy_Stream *s) {
   asy_resource_hold(&s->res, ASY_HELD_BY_LUA); /* if nobody holds it, at least this function does */
   asy_flow_close(s);
-  flow_wake_all(&s->settling, UV_ECANCELED);
+  asy_wait_wake_all(&s->settling, UV_ECANCELED);
   /* Tasks hold the object, or it is pinned, but not if __gc was called by hand, or by lua_close,
    * after which they are gone. */
-  flow_forget_all(&s->readers);
-  flow_forget_all(&s->settling);
+  asy_list_clear(&s->readers);
+  asy_list_clear(&s->settling);
   asy_list_remove(&s->served.link);
   if (asy_resource_release(&s->res, ASY_HELD_BY_LUA)) flow_free(s);
 }
@@ -325,7 +314,7 @@ static void flow_on_poll(uv_poll_t *poll, int status, int events) {
   if (status < 0) { /* the socket itself is broken */
     asy_flow_unwatch(s);
     s->uv.listener.error = status;
-    flow_wake_all(&s->readers, status);
+    asy_wait_wake_all(&s->readers, status);
     if (s->uv.listener.arrived) s->uv.listener.arrived(s);
   } else if (s->uv.listener.arrived) {
     flow_accept_many(s);
@@ -453,7 +442,7 @@ static void flow_queued(asy_Stream *s) {
     s->full = true;
   } else if (s->full && s->queued <= s->marks.low) {
     s->full = false;
-    flow_wake_all(&s->settling, 0);
+    asy_wait_wake_all(&s->settling, 0);
   }
 }
 
@@ -472,7 +461,7 @@ static void flow_output_empty(asy_Stream *s) {
       err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
     if (err && err != UV_ENOTCONN) s->write_error = err;
   }
-  flow_wake_all(&s->settling, 0); /* a sendfile waits until it is empty */
+  asy_wait_wake_all(&s->settling, 0); /* a sendfile waits until it is empty */
   if (s->closing) flow_finish(s);
 }
 
@@ -491,8 +480,8 @@ static void flow_drop_output(asy_Stream *s, asy_Link *from, int status) {
   while (from) {
     asy_Link *next = asy_list_next(&s->output, from);
     asy_Chunk *chunk = ASY_CONTAINER(from, asy_Chunk, link);
-    flow_wake_all(&chunk->waiters, status);
-    flow_forget_all(&chunk->waiters);
+    asy_wait_wake_all(&chunk->waiters, status);
+    asy_list_clear(&chunk->waiters);
     if (!chunk->sendall) s->lost = true;
     flow_remove_chunk(chunk);
     from = next;
@@ -502,7 +491,7 @@ static void flow_drop_output(asy_Stream *s, asy_Link *from, int status) {
 static int flow_write_failed(asy_Stream *s, int err) {
   if (!s->write_error) s->write_error = err;
   flow_drop_output(s, asy_list_first(&s->output), err);
-  flow_wake_all(&s->settling, err);
+  asy_wait_wake_all(&s->settling, err);
   if (s->closing) flow_finish(s);
   return err;
 }
@@ -524,8 +513,8 @@ void asy_flow_written(asy_Chunk *chunk, int status) {
   s->queued -= sent;
   flow_queued(s);
   if (chunk->count == 0) {
-    flow_wake_all(&chunk->waiters, 0);
-    flow_forget_all(&chunk->waiters);
+    asy_wait_wake_all(&chunk->waiters, 0);
+    asy_list_clear(&chunk->waiters);
     flow_remove_chunk(chunk);
   }
   if (asy_list_is_empty(&s->output))
@@ -609,7 +598,7 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
 
 void asy_flow_drop(asy_Chunk *chunk) {
   asy_Stream *s = chunk->s;
-  flow_forget_all(&chunk->waiters);
+  asy_list_clear(&chunk->waiters);
   s->queued -= chunk->count - chunk->sending;
   chunk->count = chunk->sending;
   chunk->room = 0;
@@ -671,8 +660,7 @@ typedef struct flow_Box {
 } flow_Box;
 
 void asy_flow_box(lua_State *L, asy_State *S) {
-  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing"); /* who would free it? */
-  asy_type_create(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), ASY_FLOW_TASK);
+  asy_resource_box(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), ASY_FLOW_TASK);
 }
 
 void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {

@@ -59,7 +59,6 @@ void asy_inbox_drain(asy_Inbox *inbox, asy_Loop *loop) {
 void asy_inbox_close(asy_Inbox *inbox) {
   uv_mutex_lock(&inbox->mutex);
   inbox->async = NULL;
-  while (asy_list_take(&inbox->posted))
-    continue;
+  asy_list_clear(&inbox->posted);
   uv_mutex_unlock(&inbox->mutex);
 }

@@ -63,6 +63,12 @@ static inline asy_Link *asy_list_take(asy_List *list) {
   return link;
 }
 
+/* take all links off the list */
+static inline void asy_list_clear(asy_List *list) {
+  while (asy_list_take(list))
+    continue;
+}
+
 /* move all records of `from` behind those of `list`; `from` is empty then */
 static inline void asy_list_join(asy_List *list, asy_List *from) {
   if (asy_list_is_empty(from)) return;

@@ -552,12 +552,9 @@ static void loop_release(asy_Loop *loop) {
   loop->inbox = NULL;
   loop_close_backend(loop->backend);
   loop->backend = NULL;
-  while (asy_list_take(&loop->ready))
-    continue;
-  while (asy_list_take(&loop->tasks))
-    continue;
-  while (asy_list_take(&loop->unseen))
-    continue;
+  asy_list_clear(&loop->ready);
+  asy_list_clear(&loop->tasks);
+  asy_list_clear(&loop->unseen);
   while ((node = asy_heap_top(&loop->timers)) != NULL)
     asy_heap_remove(&loop->timers, node);
   if (loop->timers.items)

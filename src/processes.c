@@ -123,8 +123,7 @@ static int process_raise_start(lua_State *L, asy_State *S, int err, const asy_Pl
 /* Push the Process of a child that was started, or raise. [-0, +1, v] */
 static int process_start(lua_State *L, asy_Loop *loop, asy_Plan *plan) {
   asy_State *S = loop->S;
-  if (asy_wait_state_closes(S)) return luaL_error(L, "the Lua state is closing");
-  process_Process *p = asy_type_create(L, S, ASY_SLOT_PROCESS, sizeof *p, ASY_PLAN_STREAMS);
+  process_Process *p = asy_resource_box(L, S, ASY_SLOT_PROCESS, sizeof *p, ASY_PLAN_STREAMS);
   p->grace = plan->grace;
   for (int i = 0; i < ASY_PLAN_STREAMS; i++) {
     if (plan->source[i] != ASY_PLAN_PIPE) continue;
@@ -419,12 +418,6 @@ static int process_kill_and_wait(lua_State *L, asy_Wait *w, asy_Child *c) {
   return asy_wait_park(L, w, &process_wait_kind, lua_touserdata(L, 1), process_k_killed);
 }
 
-static void process_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
-  (void)L;
-  (void)loop;
-  asy_wait_wake(ASY_CONTAINER(timer, asy_Wait, u.timer));
-}
-
 static int process_k_terminated(lua_State *L, asy_Wait *w) {
   asy_Child *c = process_resumed(L, w);
   asy_timer_stop(w->loop, &w->u.timer);
@@ -451,7 +444,7 @@ static int process_scope(lua_State *L) {
   if (p->grace == 0) return process_kill_and_wait(L, w, c);
   asy_timer_reserve(L, w->loop);
   if (p->grace < HUGE_VAL)
-    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + p->grace, process_due);
+    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + p->grace, asy_wait_due);
   asy_child_await(c, w);
   return asy_wait_park(L, w, &process_wait_kind, lua_touserdata(L, 1), process_k_terminated);
 }

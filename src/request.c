@@ -22,8 +22,7 @@ static void request_release(asy_Request *r, int who) {
 
 /* Nobody is interested any more: libuv need not begin with it. */
 static void request_abandon(asy_Request *r) {
-  while (asy_list_take(&r->waiters))
-    continue;
+  asy_list_clear(&r->waiters);
   if (!r->res.loop) return;
   r->res.loop->in_flight--;
   asy_resource_detach(&r->res);
@@ -78,9 +77,8 @@ static const asy_WaitKind request_wait = {"the file system", request_cancel, fal
 
 asy_Request *asy_request_new(lua_State *L, asy_Wait *w) {
   asy_State *S = w->loop->S;
-  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing"); /* who would free it? */
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  request_Box *box = asy_type_create(L, S, ASY_SLOT_REQUEST, sizeof *box, 0);
+  request_Box *box = asy_resource_box(L, S, ASY_SLOT_REQUEST, sizeof *box, 0);
   asy_Request *r = asy_malloc(sizeof *r);
   if (!r) asy_error_raise_os(L, S, UV_ENOMEM, "request", NULL);
   memset(r, 0, sizeof *r);

@@ -3,6 +3,13 @@
  * is needed. */
 #include "resource.h"
 
+#include "wait.h"
+
+void *asy_resource_box(lua_State *L, asy_State *S, asy_Slot slot, size_t size, int nuv) {
+  if (asy_wait_state_closes(S)) luaL_error(L, "the Lua state is closing");
+  return asy_type_create(L, S, slot, size, nuv);
+}
+
 void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {
   luaL_checkstack(L, 3, NULL);
   asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);

@@ -49,6 +49,10 @@ static inline bool asy_resource_release(asy_Resource *res, int who) {
   return res->holders == 0 && !res->loop;
 }
 
+/* Push a new userdata of a type with n user values, for an object that has a record. An error while
+ * the Lua state closes: nobody would finalize it. [-0, +1, v] */
+ASY_FUNC void *asy_resource_box(lua_State *L, asy_State *S, asy_Slot slot, size_t size, int nuv);
+
 /* Pop an object and keep it alive under a key until it is unpinned, or the loop is gone. [-1, +0,
  * m] */
 ASY_FUNC void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key);

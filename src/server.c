@@ -20,15 +20,10 @@ static asy_Server *server_check(lua_State *L, int arg) {
   return asy_type_check(L, asy_state(L), arg, ASY_SLOT_SERVER);
 }
 
-static void server_wake_all(asy_List *list) {
-  for (asy_Link *link = asy_list_first(list); link; link = asy_list_next(list, link))
-    asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
-}
-
 /* The last client has gone. */
 static void server_on_empty(asy_FlowSet *group) {
   asy_Server *server = ASY_CONTAINER(group, asy_Server, group);
-  if (server->closed) server_wake_all(&server->waiters);
+  if (server->closed) asy_wait_wake_all(&server->waiters, 0);
 }
 
 /* ---- a connection */
@@ -247,8 +242,8 @@ void asy_server_stop(lua_State *L, int idx) {
   }
   lua_pop(L, 1);
   server_remove_file(L, idx, server);
-  server_wake_all(&server->forever);
-  if (asy_list_is_empty(&server->group.members)) server_wake_all(&server->waiters);
+  asy_wait_wake_all(&server->forever, 0);
+  if (asy_list_is_empty(&server->group.members)) asy_wait_wake_all(&server->waiters, 0);
   if (!server->loop->closed) asy_resource_unpin(L, server->loop, server);
 }
 

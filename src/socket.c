@@ -507,12 +507,6 @@ static int socket_k_resolved(lua_State *L, asy_Wait *w) {
 
 static int socket_k_retry(lua_State *L, asy_Wait *w);
 
-static void socket_retry_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
-  (void)L;
-  (void)loop;
-  asy_wait_wake(ASY_CONTAINER(timer, asy_Wait, u.timer));
-}
-
 static int socket_fail_unix(lua_State *L, asy_Wait *w, asy_Stream *s, int err) {
   if (lua_toboolean(L, 3)) asy_flow_abort(s);
   return asy_sockaddr_raise_unix(L, w->loop->S, err, "connect", 2);
@@ -527,7 +521,7 @@ int asy_socket_connect_unix(lua_State *L, asy_Wait *w) {
   if (!err) err = asy_flow_connect_unix(s, &address);
   if (err == UV_EAGAIN) {
     asy_timer_reserve(L, w->loop);
-    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + SOCKET_RETRY, socket_retry_due);
+    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + SOCKET_RETRY, asy_wait_due);
     asy_list_append(&s->settling, &w->link);
     return asy_wait_park(L, w, &socket_connect_wait, lua_touserdata(L, 1), socket_k_retry);
   }

@@ -309,8 +309,7 @@ static void thread_close(asy_Closer *closer) {
   asy_Link *link;
   uv_mutex_lock(&pool->mutex);
   pool->closing = true;
-  while (asy_list_take(&pool->queue))
-    continue;
+  asy_list_clear(&pool->queue);
   int begun = pool->count - pool->idle;
   uv_cond_broadcast(&pool->changed);
   uv_mutex_unlock(&pool->mutex);

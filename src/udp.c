@@ -371,12 +371,6 @@ static int udp_sock_recvfrom(lua_State *L) {
 
 static const asy_WaitKind udp_send_wait = {"a datagram to be sent", NULL, true};
 
-static void udp_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
-  (void)L;
-  (void)loop;
-  asy_wait_wake(ASY_CONTAINER(timer, asy_Wait, u.timer));
-}
-
 static int udp_k_send(lua_State *L, asy_Wait *w);
 static int udp_k_send_again(lua_State *L, asy_Wait *w);
 
@@ -389,7 +383,7 @@ static const char *udp_send_name(lua_State *L) {
 static int udp_park_sender(lua_State *L, asy_Wait *w, asy_Datagram *d, bool again) {
   if (d->family == AF_UNIX && !lua_isnil(L, UDP_HOST)) {
     asy_timer_reserve(L, w->loop);
-    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + UDP_RETRY, udp_due);
+    asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + UDP_RETRY, asy_wait_due);
   } else {
     int err = asy_datagram_watch(d, UV_WRITABLE);
     if (err) return udp_raise(L, w->loop->S, d, err, udp_send_name(L));

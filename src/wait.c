@@ -175,6 +175,19 @@ bool asy_wait_wake(asy_Wait *w) {
   return true;
 }
 
+void asy_wait_wake_all(asy_List *list, int status) {
+  for (asy_Link *link = asy_list_first(list); link; link = asy_list_next(list, link)) {
+    asy_Wait *w = ASY_CONTAINER(link, asy_Wait, link);
+    if (asy_wait_wake(w)) w->status = status;
+  }
+}
+
+void asy_wait_due(lua_State *L, asy_Loop *loop, asy_Timer *timer) {
+  (void)L;
+  (void)loop;
+  asy_wait_wake(ASY_CONTAINER(timer, asy_Wait, u.timer));
+}
+
 bool asy_wait_cancel(lua_State *L, asy_Wait *w, int msg) {
   if (w->state != ASY_WAIT_PARKED) return false;
   wait_set_slot_from(L, w, ASY_BASE_MESSAGE, msg);

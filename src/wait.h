@@ -175,6 +175,13 @@ ASY_FUNC int asy_wait_park_ready(lua_State *L, asy_Wait *w, const asy_WaitKind *
  * -] */
 ASY_FUNC bool asy_wait_wake(asy_Wait *w);
 
+/* Wake all in a list of asy_Wait.link, and tell those who had not been woken before a status. They
+ * stay in the list until their continuations run. [-0, +0, -] */
+ASY_FUNC void asy_wait_wake_all(asy_List *list, int status);
+
+/* The asy_Due of a record's own timer: wake it. [-0, +0, -] */
+ASY_FUNC void asy_wait_due(lua_State *L, asy_Loop *loop, asy_Timer *timer);
+
 /* The usual asy_WaitKind.cancel. [-0, +0, -] */
 ASY_FUNC bool asy_wait_cancel(lua_State *L, asy_Wait *w, int msg);
 

@@ -49,21 +49,15 @@ static void watch_drop_events(watch_Record *r) {
 /* Those who wait stay in the list until their continuations run. */
 static void watch_stop(watch_Record *r) {
   if (!r->res.loop) return;
-  for (asy_Link *link = asy_list_first(&r->waiters); link; link = asy_list_next(&r->waiters, link))
-    asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
+  asy_wait_wake_all(&r->waiters, 0);
   watch_drop_events(r);
   asy_resource_detach(&r->res);
   uv_close((uv_handle_t *)&r->uv, watch_on_close);
 }
 
-static void watch_forget(watch_Record *r) {
-  while (asy_list_take(&r->waiters))
-    continue;
-}
-
 static void watch_on_loop_close(asy_Closer *closer) {
   watch_Record *r = ASY_CONTAINER(closer, watch_Record, res.closer);
-  watch_forget(r);
+  asy_list_clear(&r->waiters);
   watch_stop(r);
 }
 
@@ -73,7 +67,7 @@ static int watch_gc(lua_State *L) {
   if (!r) return 0;
   box->r = NULL;
   watch_stop(r);
-  watch_forget(r);
+  asy_list_clear(&r->waiters);
   if (asy_resource_release(&r->res, ASY_HELD_BY_LUA)) asy_free(r);
   return 0;
 }
@@ -252,11 +246,10 @@ static int watch_watch(lua_State *L) {
   const char *path = asy_request_check_path(L, 1);
   asy_option_check(L, 2, names);
   size_t limit = (size_t)asy_option_integer(L, 2, "limit", WATCH_LIMIT, 1, 1 << 30);
-  if (asy_wait_state_closes(S)) return luaL_error(L, "the Lua state is closing");
   asy_Loop *loop = asy_loop_get(L, S);
   asy_request_check_allowed(L, loop, "asyncio.fs");
   lua_settop(L, 1);
-  watch_Box *box = asy_type_create(L, S, ASY_SLOT_WATCHER, sizeof *box, 0);
+  watch_Box *box = asy_resource_box(L, S, ASY_SLOT_WATCHER, sizeof *box, 0);
   size_t length = strlen(path) + 1;
   watch_Record *r = asy_malloc(sizeof *r + length);
   if (!r) return asy_request_raise(L, S, UV_ENOMEM, "watch", path);
