@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
 ** What becomes of a host's signals: SIGINT while scripts run loops, on whatever thread; SIGPIPE
-*when a
-** loop is opened.
+*when
+** a loop is opened.
 */
 #include <signal.h>
 #include <unistd.h>
 
 #include "host.h"
 
-static volatile sig_atomic_t signal_count;
+static int signal_count; /* atomic: the signal may come on any thread */
 
 static void signal_on_any(int signum) {
   (void)signum;
-  signal_count++;
+  __sync_add_and_fetch(&signal_count, 1);
+}
+
+static int signal_so_far(void) {
+  return __sync_add_and_fetch(&signal_count, 0);
 }
 
 static void (*signal_handler(int signum))(int) {
@@ -202,10 +206,10 @@ static void signal_sigint_on_many_threads(Check *t) {
   for (int i = 0; i < THREADS; i++)
     rush_begin(&rushes[i], &interrupts, &over);
   for (int sent = 1; sent <= SIGNALS; sent++) {
-    int before = __sync_add_and_fetch(&interrupts, 0) + signal_count;
+    int before = __sync_add_and_fetch(&interrupts, 0) + signal_so_far();
     kill(getpid(), SIGINT);
     for (int i = 0; i < 100; i++) {
-      if (__sync_add_and_fetch(&interrupts, 0) + signal_count > before) break;
+      if (__sync_add_and_fetch(&interrupts, 0) + signal_so_far() > before) break;
       uv_sleep(1);
     }
     uv_sleep(sent % 3 == 0);
