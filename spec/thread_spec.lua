@@ -404,6 +404,23 @@ describe("the threads", function()
     assert.equal(0, own:wait())
   end)
 
+  -- A stack for which there is no room; sanitizers need the room themselves.
+  if (os.getenv("SPEC_LUA") or "") == "" then
+    it("that cannot be started are an error, and the loop goes on", function()
+      local r = helper.run_script([[
+        local asyncio = require "asyncio"
+        asyncio.run(function()
+          local loop = asyncio.get_running_loop()
+          print(pcall(asyncio.to_thread, "tostring", 1))
+          print(pcall(loop.run_in_executor, loop, nil, "tostring", 1))
+          print(asyncio.sleep(0.01, "on"))
+        end)
+      ]], { env = "ulimit -s 1000000; ulimit -v 800000;" })
+      local message = "false\tOSError: thread: resource temporarily unavailable (EAGAIN)\n"
+      assert.equal(message .. message .. "on\n", r.out, r.err)
+    end)
+  end
+
   it_runs("do many jobs", function(loop)
     local n <const>, sum = helper.scale(500, 20), 0
     local list = {}
