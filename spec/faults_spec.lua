@@ -49,6 +49,17 @@ local function next_descriptor()
   return sock:fileno()
 end
 
+-- How many are open when all that nobody refers to is gone.
+local function settled_descriptors()
+  local n = 0
+  for _ = 1, 2 do
+    collectgarbage()
+    asyncio.sleep(0.01 * helper.SLOW)
+  end
+  for fd = 0, 1000 do n = n + (posix.is_open(fd) and 1 or 0) end
+  return n
+end
+
 -- A listening socket whose queue is full: who connects now waits for an answer. Calls fn(host,
 -- port).
 local function with_full_listener(fn)
@@ -84,6 +95,17 @@ describe("Connecting", function()
       end
       asyncio.sleep(0)
       assert.equal(before, next_descriptor())
+    end)
+  end)
+
+  it_runs("that the system gives up", function()
+    with_full_listener(function(host, port)
+      local sock <close> = asyncio.socket()
+      if not pcall(sock.setsockopt, sock, "user_timeout", 100) then
+        return pending("this system has no TCP_USER_TIMEOUT")
+      end
+      local err <const> = assert_code("ETIMEDOUT", sock.connect, sock, host, port) -- a second
+      assert.matches("connect 127%.0%.0%.1:" .. port, tostring(err))
     end)
   end)
 
@@ -560,6 +582,223 @@ describe("B5: a descriptor is closed under who waits, its number is used again a
         return setmetatable({ is_closing = function() return sock:fileno() < 0 end },
           { __close = function() sock:close() end })
       end)
+  end)
+end)
+
+-- Many tasks do things by chance to the two ends of one connection, are cancelled, and the ends
+-- closed under them. Whatever happens, every wait ends, with a result or an error of ours.
+describe("At any moment", function()
+  local BIG <const> = ("x\n"):rep(300000)
+  local random <const> = math.random
+
+  local MAKERS <const> = {
+    TCP = function()
+      local listener <close> = asyncio.socket()
+      listener:bind("127.0.0.1", 0)
+      listener:listen()
+      local a <const> = asyncio.open_connection(listener:getsockname())
+      return a, (listener:accept())
+    end,
+    ["a unix socket"] = function()
+      local a <const>, b <const> = posix.socketpair()
+      return asyncio.socket { fileno = a }, asyncio.socket { fileno = b }
+    end,
+    ["a pair in memory"] = asyncio.testing.stream_pair,
+    ["the pipes of a child"] = function()
+      local p <const> = asyncio.create_subprocess_exec("cat", { stdin = "pipe", stdout = "pipe" })
+      return p.stdin, p.stdout
+    end,
+  }
+
+  local OPERATIONS <const> = {
+    function(s) s:read(random(100000)) end,
+    function(s) s:read() end,
+    function(s) s:readline() end,
+    function(s) s:readexactly(random(100000)) end,
+    function(s) s:readuntil("none") end,
+    function(s) s:recv(random(100000)) end,
+    function(s) s:recv(10) end,
+    function(s) for _ in s:lines() do if random(50) == 1 then asyncio.sleep(0) end end end,
+    function(s)
+      s:write(BIG:sub(1, random(#BIG)))
+      s:drain()
+    end,
+    function(s) s:sendall(BIG:sub(1, random(#BIG))) end,
+    function(s) s:sendall("little") end,
+    function(s) s:wait_closed() end,
+    function(s) s:write_eof() end,
+    function(s) s:shutdown(({ "read", "write", "both" })[random(3)]) end,
+    function(s) s:set_write_buffer_limits { high_water = random(100000) } end,
+    function(s)
+      asyncio.sleep(random() / 1000)
+      s:close()
+      s:wait_closed()
+    end,
+    function(s)
+      asyncio.sleep(random() / 1000)
+      s:abort()
+    end,
+    function(s)
+      s:setsockopt("linger", 0)
+      s:abort()
+    end,
+    function(s) asyncio.timeout(random() / 500, s.read, s, 10) end,
+    function(s) asyncio.timeout(random() / 500, s.sendall, s, BIG) end,
+    function(s)
+      local file <close>, path <const> = asyncio.fs.mkstemp()
+      asyncio.fs.unlink(path)
+      file:truncate(random(3000000))
+      asyncio.sendfile(file, s)
+    end,
+    function() collectgarbage() end,
+  }
+
+  local REFUSALS <const> = { "another task is reading", "was called before" }
+
+  local function check(err)
+    if type(err) ~= "string" then return assert.is_truthy(err.name) end
+    for _, text in ipairs(REFUSALS) do
+      if err:find(text, 1, true) then return end
+    end
+    error(err, 0)
+  end
+
+  local function one_round(make)
+    local ends <const>, tasks <const> = { make() }, {}
+    for i = 1, random(12) do
+      local s <const>, operation <const> = ends[random(2)], OPERATIONS[random(#OPERATIONS)]
+      tasks[i] = asyncio.create_task(function()
+        local ok, err = asyncio.pcall(operation, s)
+        if not ok then check(err) end
+      end)
+      if random(3) == 1 then asyncio.sleep(0) end
+    end
+    for _ = 1, random(6) do
+      if random(2) == 1 then tasks[random(#tasks)]:cancel() end
+      if random(3) == 1 then asyncio.sleep(random() / 1000) end
+    end
+    if random(2) == 1 then
+      for _, s in ipairs(ends) do s:close() end
+      asyncio.sleep(0)
+    end
+    for _, s in ipairs(ends) do s:abort() end
+    local _, pending_tasks = asyncio.wait(tasks, { timeout = 10 * helper.SLOW })
+    assert.same({}, pending_tasks)
+    for _, task in ipairs(tasks) do
+      if not task:cancelled() then task:result() end
+    end
+  end
+
+  for name, make in pairs(MAKERS) do
+    it_runs("the ends are closed, over " .. name, function()
+      local seed <const> = os.time()
+      math.randomseed(seed)
+      local before
+      for round = 0, helper.scale(50, 3) do
+        if round == 1 then before = settled_descriptors() end -- libuv keeps one for streams
+        local ok, err = pcall(one_round, make)
+        if not ok then error(("seed %d, round %d: %s"):format(seed, round, err), 0) end
+      end
+      assert.equal(before, settled_descriptors())
+    end)
+  end
+
+  local function handler(reader, writer)
+    local what <const> = random(7)
+    if what == 1 then error("of the handler", 0) end
+    if what == 2 then return end
+    if what == 3 then return writer:abort() end
+    if what == 4 then
+      writer:write(BIG)
+      writer:drain()
+    elseif what == 5 then
+      asyncio.timeout(random() / 200, reader.read, reader)
+    else
+      for line in reader:lines("L") do
+        writer:write(line)
+        writer:drain()
+      end
+    end
+    writer:close()
+  end
+
+  local SERVER_OPERATIONS <const> = {
+    function(server) server:close() end,
+    function(server) server:wait_closed() end,
+    function(server) server:close_clients() end,
+    function(server) server:abort_clients() end,
+    function(server) asyncio.timeout(random() / 200, server.serve_forever, server) end,
+    function(server) server:start_serving() end,
+    function(server)
+      local sock <const> = server:sockets()[1]
+      if sock then sock:close() end
+    end,
+    function() collectgarbage() end,
+  }
+
+  local function serve()
+    local options <const> = { backlog = random(4) - 1, start_serving = random(3) > 1 }
+    if random(2) == 1 then
+      local name <const> = "\0" .. random(1 << 40)
+      return asyncio.start_unix_server(handler, name, options),
+        function() return (asyncio.open_unix_connection(name)) end
+    end
+    local server <const> = asyncio.start_server(handler, "127.0.0.1", 0, options)
+    local _, port = server:sockets()[1]:getsockname()
+    local connecting <const> = { happy_eyeballs_delay = random(2) == 1 and 0.001 or nil }
+    return server, function()
+      return (asyncio.open_connection("localhost", port, connecting))
+    end
+  end
+
+  local SERVER_REFUSALS <const> = { "the server is closed", "is already awaited" }
+
+  local function one_server()
+    local server <const>, connect <const> = serve()
+    local tasks <const> = {}
+    local function client()
+      local conn <const> = asyncio.timeout(random(5) == 1 and random() / 300 or 3, connect)
+      if random(2) == 1 then conn:write("hello\n") end
+      if random(2) == 1 then conn:readline() end
+      if random(3) == 1 then conn:close() end
+    end
+    for i = 1, 3 + random(10) do
+      local operation <const> = SERVER_OPERATIONS[random(#SERVER_OPERATIONS)]
+      local is_client <const> = random(3) > 1
+      tasks[i] = asyncio.create_task(function()
+        local ok, err = asyncio.pcall(is_client and client or operation, server)
+        if not ok and type(err) == "string" then
+          assert.is_truthy(err:find(SERVER_REFUSALS[1]) or err:find(SERVER_REFUSALS[2]), err)
+        end
+      end)
+      if random(3) == 1 then asyncio.sleep(0) end
+    end
+    for _ = 1, random(6) do
+      if random(2) == 1 then tasks[random(#tasks)]:cancel() end
+      if random(3) == 1 then asyncio.sleep(random() / 300) end
+    end
+    server:close()
+    server:abort_clients()
+    local _, pending_tasks = asyncio.wait(tasks, { timeout = 10 * helper.SLOW })
+    assert.same({}, pending_tasks)
+    for _, task in ipairs(tasks) do
+      if not task:cancelled() then task:result() end
+    end
+    server:abort_clients()
+    asyncio.timeout(10 * helper.SLOW, server.wait_closed, server)
+  end
+
+  it_runs("a server is closed, and its clients", function(loop)
+    local seed <const> = os.time()
+    math.randomseed(seed)
+    loop:set_exception_handler(function() end)
+    local before
+    for round = 0, helper.scale(50, 3) do
+      if round == 1 then before = settled_descriptors() end
+      local ok, err = pcall(one_server)
+      if not ok then error(("seed %d, round %d: %s"):format(seed, round, err), 0) end
+    end
+    assert.equal(before, settled_descriptors())
   end)
 end)
 
