@@ -13,8 +13,9 @@ local here <const> = debug.getinfo(1, "S").short_src
 local function shown(box)
   local loop <const> = asyncio.get_running_loop()
   local handle <const> = loop:call_soon(box[1])
+  local text <const> = tostring(handle)
   handle:cancel()
-  return (tostring(handle):match("^<Handle cancelled (.+)>$"))
+  return text:match("^<Handle (.+)>$")
 end
 
 local function place(f)
