@@ -146,4 +146,44 @@ static void memory_none(Check *t) {
   }
 }
 
-CHECK_MAIN({"open", memory_open}, {"limit", memory_limit}, {"none", memory_none})
+/* ---- libuv's memory: a request to the file system is refused before it has begun */
+
+static int memory_refusals; /* of the next allocations of libuv */
+
+static void *memory_uv_malloc(size_t size) {
+  if (memory_refusals == 0) return malloc(size);
+  memory_refusals--;
+  return NULL;
+}
+
+static int memory_refuse(lua_State *L) {
+  memory_refusals = (int)luaL_checkinteger(L, 1);
+  return 0;
+}
+
+static void memory_libuv(Check *t) {
+  check_int(t, uv_replace_allocator(memory_uv_malloc, realloc, calloc, free), 0);
+  lua_State *L = host_new_state();
+  asyncio_Loop *loop = host_open(t, L, NULL, ASYNCIO_SCRIPT);
+  lua_register(L, "refuse", memory_refuse);
+  host_run(
+      t, L,
+      "local asyncio = require 'asyncio'\n"
+      "asyncio.fs.stat('/')\n"
+      "refused = 0\n"
+      "for name, args in pairs{stat = {'/'}, rename = {'/no/a', '/no/b'}, unlink = {'/no/a'},\n"
+      "    symlink = {'/', '/no/a'}, mkdtemp = {'/no/'}, mkstemp = {'/no/'}, scandir = {'/'}} do\n"
+      "  refuse(1)\n"
+      "  local ok, err = pcall(asyncio.fs[name], table.unpack(args))\n"
+      "  refuse(0)\n"
+      "  if not ok and err.code == 'ENOMEM' then refused = refused + 1 end\n"
+      "end\n"
+      "alive = asyncio.fs.stat('/').type == 'directory' and 1 or 0\n");
+  check_int(t, host_integer(L, "refused"), 7);
+  check_int(t, host_integer(L, "alive"), 1);
+  check_int(t, asyncio_close(L, loop), 0);
+  lua_close(L);
+}
+
+CHECK_MAIN({"open", memory_open}, {"limit", memory_limit}, {"none", memory_none},
+           {"libuv", memory_libuv})
