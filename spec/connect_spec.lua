@@ -118,6 +118,12 @@ describe("open_connection", function()
     ok, err = pcall(asyncio.open_connection, nil, nil, { sock = 1 })
     assert.is_false(ok)
     assert.matches("asyncio.Stream expected", err)
+    for name, value in pairs { family = "inet", interleave = 1, happy_eyeballs_delay = 1,
+      local_addr = { "127.0.0.1", 0 } } do
+      ok, err = pcall(asyncio.open_connection, nil, nil, { sock = fresh, [name] = value })
+      assert.is_false(ok)
+      assert.matches("option '" .. name .. "': has no meaning with 'sock'", err, 1, true)
+    end
     fresh:close()
     assert_code("EBADF", asyncio.open_connection, nil, nil, { sock = fresh })
   end)

@@ -172,6 +172,12 @@ describe("start_server", function()
       { sock = sock })
     refuses("#4.*host and port must be nil", asyncio.start_server, greet, "x", 1, { sock = sock })
     refuses("#4.*asyncio.Stream expected", asyncio.start_server, greet, nil, nil, { sock = 1 })
+    for _, name in ipairs { "reuse_address", "reuse_port", "ipv6_only", "keep_alive" } do
+      local opts <const> = { sock = sock, [name] = true }
+      refuses("#4.*'" .. name .. "': has no meaning", asyncio.start_server, greet, nil, nil, opts)
+    end
+    refuses("#3.*'mode': has no meaning", asyncio.start_unix_server, greet, nil,
+      { sock = sock, mode = 1 })
     refuses("#3.*number expected", asyncio.start_server, greet, nil, nil, {})
     local a <const> = asyncio.testing.stream_pair()
     refuses("#4.*a socket that is bound", asyncio.start_server, greet, nil, nil, { sock = a })

@@ -167,6 +167,12 @@ const char *asy_addr_check_host(lua_State *L, int arg) {
   return host;
 }
 
+int asy_addr_option_family(lua_State *L, int arg) {
+  static const char *const families[] = {"inet", "inet6", NULL};
+  static const int codes[] = {AF_UNSPEC, AF_INET, AF_INET6};
+  return codes[asy_option_choice(L, arg, "family", families) + 1];
+}
+
 int asy_addr_check_port(lua_State *L, int arg) {
   lua_Integer port = luaL_checkinteger(L, arg);
   luaL_argcheck(L, port >= 0 && port <= 65535, arg, "port out of range (0 to 65535)");
@@ -350,13 +356,11 @@ static bool addr_push_numeric(lua_State *L, const struct addrinfo *hints) {
 
 static void addr_read_hints(lua_State *L, int arg, struct addrinfo *hints) {
   static const char *const names[] = {"family", "type", "passive", "numeric", NULL};
-  static const char *const families[] = {"inet", "inet6", NULL};
   static const char *const types[] = {"stream", "dgram", NULL};
-  static const int family_codes[] = {AF_UNSPEC, AF_INET, AF_INET6},
-                   type_codes[] = {0, SOCK_STREAM, SOCK_DGRAM};
+  static const int type_codes[] = {0, SOCK_STREAM, SOCK_DGRAM};
   memset(hints, 0, sizeof *hints);
   asy_option_check(L, arg, names);
-  hints->ai_family = family_codes[asy_option_choice(L, arg, "family", families) + 1];
+  hints->ai_family = asy_addr_option_family(L, arg);
   hints->ai_socktype = type_codes[asy_option_choice(L, arg, "type", types) + 1];
   if (asy_option_boolean(L, arg, "passive", false)) hints->ai_flags |= AI_PASSIVE;
   if (asy_option_boolean(L, arg, "numeric", false)) hints->ai_flags |= AI_NUMERICHOST;

@@ -64,6 +64,10 @@ ASY_FUNC int asy_addr_parse(const char *host, int port, int family, struct socka
 /* A host name at arg: a string without zeros that is not too long, or nil for NULL. [-0, +0, v] */
 ASY_FUNC const char *asy_addr_check_host(lua_State *L, int arg);
 
+/* The option family, "inet" or "inet6": AF_INET, AF_INET6, or AF_UNSPEC if it is not given. [-0,
+ * +0, v] */
+ASY_FUNC int asy_addr_option_family(lua_State *L, int arg);
+
 /* A port number at arg. [-0, +0, v] */
 ASY_FUNC int asy_addr_check_port(lua_State *L, int arg);
 

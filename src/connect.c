@@ -132,27 +132,11 @@ static int connect_k_resolved(lua_State *L, asy_Wait *w) {
   return connect_try_next(L, w);
 }
 
-static int connect_check_family(lua_State *L, int arg) {
-  static const char *const families[] = {"inet", "inet6", NULL};
-  static const int codes[] = {AF_UNSPEC, AF_INET, AF_INET6};
-  return codes[asy_option_choice(L, arg, "family", families) + 1];
-}
-
 static void connect_check_local(lua_State *L, int arg) {
   struct sockaddr_storage sa;
   int err;
   if (connect_read_local(L, arg, AF_UNSPEC, &sa, &err) && err)
     asy_option_error(L, arg, "local_addr", "{host, port} expected, the host numeric");
-}
-
-static void connect_check_common(lua_State *L, int arg) {
-  asy_option_refuse_ssl(L, arg);
-  asy_flow_limit(L, arg);
-  asy_flow_marks(L, arg);
-  if (!asy_option_push(L, arg, "sock")) return;
-  if (!asy_type_test(L, asy_state(L), -1, ASY_SLOT_STREAM))
-    asy_option_error(L, arg, "sock", "asyncio.Stream expected");
-  lua_pop(L, 1);
 }
 
 /* Push the option happy_eyeballs_delay, a number of seconds, or nil. */
@@ -170,13 +154,16 @@ static void connect_check_options(lua_State *L, int arg) {
   static const char *const names[] = {
       "limit", "high_water",           "low_water",  "family", "local_addr",
       "sock",  "happy_eyeballs_delay", "interleave", "ssl",    NULL};
+  static const char *const of_address[] = {"family", "local_addr", "happy_eyeballs_delay",
+                                           "interleave", NULL};
   asy_option_check(L, arg, names);
-  connect_check_common(L, arg);
-  connect_check_family(L, arg);
+  asy_flow_check_options(L, arg);
+  asy_addr_option_family(L, arg);
   connect_push_delay(L, arg);
   lua_pop(L, 1);
   asy_option_integer(L, arg, "interleave", 0, 0, 1000);
   connect_check_local(L, arg);
+  asy_option_excludes(L, arg, "sock", of_address);
 }
 
 /* The option sock: the Stream of a socket that is connected. [arg] = options */
@@ -221,7 +208,7 @@ static int connect_in_turn(lua_State *L, asy_Wait *w) {
   struct addrinfo hints;
   const char *host = lua_tostring(L, CONNECT_HOST);
   memset(&hints, 0, sizeof hints);
-  hints.ai_family = connect_check_family(L, CONNECT_OPTIONS);
+  hints.ai_family = asy_addr_option_family(L, CONNECT_OPTIONS);
   hints.ai_socktype = SOCK_STREAM;
   lua_settop(L, CONNECT_ERROR);
   lua_pushinteger(L, 0);
@@ -237,12 +224,6 @@ static int connect_in_turn(lua_State *L, asy_Wait *w) {
   return connect_try_next(L, w);
 }
 
-static bool connect_has(lua_State *L, int arg, const char *name) {
-  bool has = asy_option_push(L, arg, name);
-  if (has) lua_pop(L, 1);
-  return has;
-}
-
 /***
 Connect to a server. The addresses of a name are tried one after the other.
 @function open_connection
@@ -254,7 +235,7 @@ Connect to a server. The addresses of a name are tried one after the other.
 (seconds, as in RFC 8305, which recommends 0.25: the next address is tried when this time is over,
 too, and the first connection wins), interleave (integer: mix the families, with so many addresses
 of the first at the beginning; 0: as they come; 1 with happy_eyeballs_delay), sock (a Stream that
-is connected, in place of host and port, which are nil then)
+is connected, in place of host and port and of the options about them)
 @treturn Stream reader
 @treturn Stream writer: the same Stream
 @waits yes
@@ -270,22 +251,22 @@ assert(reader:readline() == "hello\n"); writer:close()
 static int connect_open(lua_State *L) {
   asy_State *S = asy_state(L);
   bool given = lua_isnoneornil(L, CONNECT_HOST) && lua_isnoneornil(L, CONNECT_PORT) &&
-               connect_has(L, CONNECT_OPTIONS, "sock");
+               asy_option_is_given(L, CONNECT_OPTIONS, "sock");
   if (!given) {
     luaL_checktype(L, CONNECT_HOST, LUA_TSTRING);
     asy_addr_check_host(L, CONNECT_HOST);
     asy_addr_check_port(L, CONNECT_PORT);
   }
   connect_check_options(L, CONNECT_OPTIONS);
-  if (!given && connect_has(L, CONNECT_OPTIONS, "sock"))
+  if (!given && asy_option_is_given(L, CONNECT_OPTIONS, "sock"))
     return asy_option_error(L, CONNECT_OPTIONS, "sock", "host and port must be nil");
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, CONNECT_OPTIONS);
   asy_option_copy(L, CONNECT_OPTIONS);
   if (given) return connect_use_socket(L, w, CONNECT_OPTIONS);
-  if (connect_has(L, CONNECT_OPTIONS, "happy_eyeballs_delay") ||
-      connect_has(L, CONNECT_OPTIONS, "interleave"))
+  if (asy_option_is_given(L, CONNECT_OPTIONS, "happy_eyeballs_delay") ||
+      asy_option_is_given(L, CONNECT_OPTIONS, "interleave"))
     return connect_race(L);
   return connect_in_turn(L, w);
 }
@@ -315,11 +296,12 @@ static int connect_open_unix(lua_State *L) {
   static const char *const names[] = {"limit", "high_water", "low_water", "sock", "ssl", NULL};
   asy_State *S = asy_state(L);
   asy_Sockaddr address;
-  bool given = lua_isnoneornil(L, 1) && connect_has(L, 2, "sock");
+  bool given = lua_isnoneornil(L, 1) && asy_option_is_given(L, 2, "sock");
   if (!given) asy_sockaddr_check_unix(L, 1, &address);
   asy_option_check(L, 2, names);
-  connect_check_common(L, 2);
-  if (!given && connect_has(L, 2, "sock")) asy_option_error(L, 2, "sock", "path must be nil");
+  asy_flow_check_options(L, 2);
+  if (!given && asy_option_is_given(L, 2, "sock"))
+    asy_option_error(L, 2, "sock", "path must be nil");
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   lua_settop(L, 2);

@@ -654,6 +654,16 @@ asy_Marks asy_flow_marks(lua_State *L, int arg) {
   return (asy_Marks){(size_t)high, (size_t)low};
 }
 
+void asy_flow_check_options(lua_State *L, int arg) {
+  asy_option_refuse_ssl(L, arg);
+  asy_flow_limit(L, arg);
+  asy_flow_marks(L, arg);
+  if (!asy_option_push(L, arg, "sock")) return;
+  if (!asy_type_test(L, asy_state(L), -1, ASY_SLOT_STREAM))
+    asy_option_error(L, arg, "sock", "asyncio.Stream expected");
+  lua_pop(L, 1);
+}
+
 /* What a Stream userdata holds. */
 typedef struct flow_Box {
   asy_Stream *s; /* NULL only while it is being made */

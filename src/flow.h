@@ -258,6 +258,10 @@ ASY_FUNC int asy_flow_end(asy_Stream *s);
 ASY_FUNC size_t asy_flow_limit(lua_State *L, int arg);
 ASY_FUNC asy_Marks asy_flow_marks(lua_State *L, int arg);
 
+/* Check the options that connections and servers have in common: limit, the marks, sock, ssl. [-0,
+ * +0, v] */
+ASY_FUNC void asy_flow_check_options(lua_State *L, int arg);
+
 /* User value of a Stream: the task that a server has started for it, while that runs. */
 #define ASY_FLOW_TASK 1
 

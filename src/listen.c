@@ -15,15 +15,9 @@
 /* ---- what both kinds of servers have */
 
 static void listen_check_common(lua_State *L, int arg) {
-  asy_option_refuse_ssl(L, arg);
-  asy_flow_limit(L, arg);
-  asy_flow_marks(L, arg);
+  asy_flow_check_options(L, arg);
   asy_option_integer(L, arg, "backlog", 1, 0, 0x7fffffff);
   asy_option_boolean(L, arg, "start_serving", true);
-  if (!asy_option_push(L, arg, "sock")) return;
-  if (!asy_type_test(L, asy_state(L), -1, ASY_SLOT_STREAM))
-    asy_option_error(L, arg, "sock", "asyncio.Stream expected");
-  lua_pop(L, 1);
 }
 
 /* Push a new Server. */
@@ -197,15 +191,9 @@ static int listen_k_resolved(lua_State *L, asy_Wait *w) {
   return listen_next_host(L, w, server);
 }
 
-static int listen_family(lua_State *L, int arg) {
-  static const char *const families[] = {"inet", "inet6", NULL};
-  static const int codes[] = {AF_UNSPEC, AF_INET, AF_INET6};
-  return codes[asy_option_choice(L, arg, "family", families) + 1];
-}
-
 /* Bind to the hosts one after the other; then the server is ready. */
 static int listen_next_host(lua_State *L, asy_Wait *w, asy_Server *server) {
-  int port = (int)lua_tointeger(L, LISTEN_PORT), family = listen_family(L, LISTEN_OPTIONS);
+  int port = (int)lua_tointeger(L, LISTEN_PORT), family = asy_addr_option_family(L, LISTEN_OPTIONS);
   for (;;) {
     struct sockaddr_storage sa;
     lua_settop(L, LISTEN_SELF);
@@ -266,13 +254,16 @@ static void listen_check_options(lua_State *L, int arg) {
                                       "backlog", "reuse_address", "reuse_port", "start_serving",
                                       "sock",    "ipv6_only",     "keep_alive", "ssl",
                                       NULL};
+  static const char *const of_address[] = {"family",    "reuse_address", "reuse_port",
+                                           "ipv6_only", "keep_alive",    NULL};
   asy_option_check(L, arg, names);
   listen_check_common(L, arg);
   asy_option_boolean(L, arg, "reuse_address", true);
   asy_option_boolean(L, arg, "reuse_port", true);
   asy_option_boolean(L, arg, "ipv6_only", true);
   asy_option_boolean(L, arg, "keep_alive", true);
-  listen_family(L, arg);
+  asy_addr_option_family(L, arg);
+  asy_option_excludes(L, arg, "sock", of_address);
 }
 
 /***
@@ -290,7 +281,7 @@ and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("ine
 "inet6"), ipv6_only (boolean, true; false: one IPv6 socket for both families), backlog (integer,
 100), reuse_address (boolean, true), reuse_port (boolean), keep_alive (boolean), start_serving
 (boolean, true: false leaves that to `start_serving`), sock (a Stream that is bound, or listens, in
-place of host and port, which are nil then; it is the server's from now on)
+place of host and port and of the options about them; it is the server's from now on)
 @treturn Server
 @waits yes
 @cancel raises CancelledError; there is no server
@@ -308,7 +299,7 @@ static int listen_start_server(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_check_callable(L, LISTEN_HANDLER);
   listen_check_hosts(L, LISTEN_HOSTS);
-  bool given = lua_isnoneornil(L, LISTEN_PORT) && asy_option_push(L, LISTEN_OPTIONS, "sock");
+  bool given = lua_isnoneornil(L, LISTEN_PORT) && asy_option_is_given(L, LISTEN_OPTIONS, "sock");
   if (given)
     luaL_argcheck(L, lua_isnil(L, LISTEN_HOSTS), LISTEN_HOSTS, "host and option 'sock' given");
   else
@@ -317,7 +308,7 @@ static int listen_start_server(lua_State *L) {
   asy_Wait *w = asy_wait_begin(L, S);
   lua_settop(L, LISTEN_OPTIONS);
   if (!w) return asy_wait_outside(L, S);
-  if (!given && asy_option_push(L, LISTEN_OPTIONS, "sock"))
+  if (!given && asy_option_is_given(L, LISTEN_OPTIONS, "sock"))
     return asy_option_error(L, LISTEN_OPTIONS, "sock", "host and port must be nil");
   listen_copy_hosts(L);
   asy_option_copy(L, LISTEN_OPTIONS);
@@ -386,16 +377,18 @@ static void listen_check_unix(lua_State *L) {
   static const char *const names[] = {"limit",         "high_water", "low_water", "backlog",
                                       "start_serving", "sock",       "mode",      "cleanup_socket",
                                       "ssl",           NULL};
+  static const char *const of_path[] = {"mode", "cleanup_socket", NULL};
   asy_Sockaddr address;
   asy_check_callable(L, 1);
-  bool given = lua_isnoneornil(L, 2) && asy_option_push(L, LISTEN_UNIX_OPTIONS, "sock");
+  bool given = lua_isnoneornil(L, 2) && asy_option_is_given(L, LISTEN_UNIX_OPTIONS, "sock");
   if (!given) asy_sockaddr_check_unix(L, 2, &address);
   asy_option_check(L, LISTEN_UNIX_OPTIONS, names);
   listen_check_common(L, LISTEN_UNIX_OPTIONS);
   asy_option_integer(L, LISTEN_UNIX_OPTIONS, "mode", 0, 0, 0777);
   asy_option_boolean(L, LISTEN_UNIX_OPTIONS, "cleanup_socket", true);
-  if (!given && asy_option_push(L, LISTEN_UNIX_OPTIONS, "sock"))
+  if (!given && asy_option_is_given(L, LISTEN_UNIX_OPTIONS, "sock"))
     asy_option_error(L, LISTEN_UNIX_OPTIONS, "sock", "path must be nil");
+  asy_option_excludes(L, LISTEN_UNIX_OPTIONS, "sock", of_path);
 }
 
 /***
@@ -407,8 +400,8 @@ one has taken its place.
 @tparam string path of the socket; a name that begins with a zero byte is abstract (Linux)
 @tparam[opt] table opts limit, high_water, low_water, backlog, start_serving: as for start_server;
 mode (integer, the permissions of the file, such as `tonumber("600", 8)`), cleanup_socket (boolean,
-true; false: the file stays), sock (a Stream that is bound, or listens, in place of the path, which
-is nil then; its file stays)
+true; false: the file stays), sock (a Stream that is bound, or listens, in place of the path and of
+the options about it; its file stays)
 @treturn Server
 @waits yes
 @cancel raises CancelledError; there is no server

@@ -87,6 +87,19 @@ int asy_option_choice(lua_State *L, int arg, const char *name, const char *const
                           lua_pushfstring(L, "invalid value '%s'", lua_tostring(L, -1)));
 }
 
+bool asy_option_is_given(lua_State *L, int arg, const char *name) {
+  bool given = asy_option_push(L, arg, name);
+  if (given) lua_pop(L, 1);
+  return given;
+}
+
+void asy_option_excludes(lua_State *L, int arg, const char *name, const char *const names[]) {
+  if (!asy_option_is_given(L, arg, name)) return;
+  for (; *names; names++)
+    if (asy_option_is_given(L, arg, *names))
+      asy_option_error(L, arg, *names, lua_pushfstring(L, "has no meaning with '%s'", name));
+}
+
 void asy_option_refuse_ssl(lua_State *L, int arg) {
   if (asy_option_push(L, arg, "ssl")) asy_option_error(L, arg, "ssl", "TLS is not supported yet");
 }

@@ -32,6 +32,14 @@ ASY_FUNC int asy_option_choice(lua_State *L, int arg, const char *name, const ch
  * -] */
 ASY_FUNC bool asy_option_push(lua_State *L, int arg, const char *name);
 
+/* Is the option there? [-0, +0, -] */
+ASY_FUNC bool asy_option_is_given(lua_State *L, int arg, const char *name);
+
+/* If the option is given, none of the names (a list that ends with NULL) may be: they would be
+ * ignored. [-0, +0, v] */
+ASY_FUNC void asy_option_excludes(lua_State *L, int arg, const char *name,
+                                  const char *const names[]);
+
 /* The option ssl is an error that says why. [-0, +0, v] */
 ASY_FUNC void asy_option_refuse_ssl(lua_State *L, int arg);
 

@@ -139,7 +139,7 @@ function asyncio.Barrier(parties) end
 ---Waits: yes. When cancelled: raises CancelledError; the connection is not made
 ---@param host string name or numeric address
 ---@param port integer number
----@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from), happy_eyeballs_delay (seconds, as in RFC 8305, which recommends 0.25: the next address is tried when this time is over, too, and the first connection wins), interleave (integer: mix the families, with so many addresses of the first at the beginning; 0: as they come; 1 with happy_eyeballs_delay), sock (a Stream that is connected, in place of host and port, which are nil then)
+---@param opts? table limit (integer, bytes: the longest line, and half of what is read ahead, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), local_addr (`{host, port}`, numeric: where to connect from), happy_eyeballs_delay (seconds, as in RFC 8305, which recommends 0.25: the next address is tried when this time is over, too, and the first connection wins), interleave (integer: mix the families, with so many addresses of the first at the beginning; 0: as they come; 1 with happy_eyeballs_delay), sock (a Stream that is connected, in place of host and port and of the options about them)
 ---@return asyncio.Stream # reader
 ---@return asyncio.Stream # writer: the same Stream
 function asyncio.open_connection(host, port, opts) end
@@ -647,7 +647,7 @@ function asyncio.listen_fds(opts) end
 ---@param handler function called with reader and writer
 ---@param host? string|table address, name, or a list of these; nil or "" is every address of this machine
 ---@param port integer 0 lets the system choose: see `server:sockets()[1]:getsockname()`
----@param opts? table limit (integer, bytes, of each connection's input, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), ipv6_only (boolean, true; false: one IPv6 socket for both families), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), keep_alive (boolean), start_serving (boolean, true: false leaves that to `start_serving`), sock (a Stream that is bound, or listens, in place of host and port, which are nil then; it is the server's from now on)
+---@param opts? table limit (integer, bytes, of each connection's input, 65536), high_water and low_water (integer, bytes: see Stream:set_write_buffer_limits), family ("inet", "inet6"), ipv6_only (boolean, true; false: one IPv6 socket for both families), backlog (integer, 100), reuse_address (boolean, true), reuse_port (boolean), keep_alive (boolean), start_serving (boolean, true: false leaves that to `start_serving`), sock (a Stream that is bound, or listens, in place of host and port and of the options about them; it is the server's from now on)
 ---@return asyncio.Server #
 function asyncio.start_server(handler, host, port, opts) end
 
@@ -656,7 +656,7 @@ function asyncio.start_server(handler, host, port, opts) end
 ---Waits: yes. When cancelled: raises CancelledError; there is no server
 ---@param handler function called with reader and writer
 ---@param path string of the socket; a name that begins with a zero byte is abstract (Linux)
----@param opts? table limit, high_water, low_water, backlog, start_serving: as for start_server; mode (integer, the permissions of the file, such as `tonumber("600", 8)`), cleanup_socket (boolean, true; false: the file stays), sock (a Stream that is bound, or listens, in place of the path, which is nil then; its file stays)
+---@param opts? table limit, high_water, low_water, backlog, start_serving: as for start_server; mode (integer, the permissions of the file, such as `tonumber("600", 8)`), cleanup_socket (boolean, true; false: the file stays), sock (a Stream that is bound, or listens, in place of the path and of the options about it; its file stays)
 ---@return asyncio.Server #
 function asyncio.start_unix_server(handler, path, opts) end
 
