@@ -11,6 +11,7 @@ local fs = asyncio.fs
 
 io.stdout:setvbuf("line")
 
+local watched = {} -- directories by path
 local watch_tree
 
 -- What has changed: "made", "removed" or "changed".
@@ -21,26 +22,34 @@ local function classify(kind, path)
   return fs.access(path) and "made" or "removed"
 end
 
-local function watch_directory(group, dir, report)
-  for kind, name in fs.watch(dir) do
+local function watch_directory(group, dir, watcher, report)
+  for kind, name in watcher do
     if kind == "overflow" then
       report("missed something", dir)
     else
       local path = dir .. "/" .. name
       local what = classify(kind, path)
-      report(what, path)
       local ok, found = pcall(fs.lstat, path)
       if what == "made" and ok and found.type == "directory" then
         watch_tree(group, path, report)
-      elseif what == "removed" and not fs.access(dir) then
-        return -- the directory itself has gone
+      end
+      report(what, path)
+      if what == "removed" and not fs.access(dir) then
+        break -- the directory itself has gone
       end
     end
   end
+  watched[dir] = nil
 end
 
+-- The watcher comes before the look around, so that nothing is missed; but then a directory may be
+-- found twice.
 function watch_tree(group, dir, report)
-  group:create_task(watch_directory, group, dir, report)
+  if watched[dir] then
+    return
+  end
+  watched[dir] = true
+  group:create_task(watch_directory, group, dir, fs.watch(dir), report)
   for name, kind in fs.scandir(dir) do
     if kind == "directory" then
       watch_tree(group, dir .. "/" .. name, report)
@@ -54,21 +63,23 @@ local function watch(dir, report)
   end)
 end
 
+-- Does one thing after the other, each when the one before has been reported.
 local function demonstrate()
   local top = fs.mkdtemp()
+  local reports = asyncio.Queue()
   local watching = asyncio.create_task(watch, top, function(what, path)
     print(what, (path:gsub("^.*/lua%-%w+/", "")))
+    reports:put(path)
   end)
-  local pause = 0.05
-  asyncio.sleep(pause)
+  asyncio.sleep(0)
   fs.mkdir(top .. "/notes")
-  asyncio.sleep(pause)
+  reports:get()
   local file = asyncio.open(top .. "/notes/today", "w")
-  asyncio.sleep(pause)
+  reports:get()
   file:write("buy milk\n"):close()
-  asyncio.sleep(pause)
+  reports:get()
   fs.unlink(top .. "/notes/today")
-  asyncio.sleep(pause)
+  reports:get()
   watching:cancel()
   pcall(asyncio.await, watching)
   fs.rmdir(top .. "/notes")

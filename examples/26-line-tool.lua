@@ -98,15 +98,17 @@ end
 -- Types, not too fast.
 local function demonstrate()
   local ours, theirs = asyncio.testing.stream_pair()
-  local typing = asyncio.create_task(function()
-    for _, line in ipairs({
-      "in 0.1 tea is ready", "in 0.2 call home", "list", "run echo a child says hello", "dance",
-      "in soon x", "",
-    }) do
+  local function enter(...)
+    for _, line in ipairs({...}) do
       theirs:write(line .. "\n")
+      asyncio.sleep(0.01)
     end
-    asyncio.sleep(0.3)
-    theirs:write("list\nin 100 never\nlist\nrun exit 3\nquit\n")
+  end
+  local typing = asyncio.create_task(function()
+    enter("in 0.5 tea is ready", "in 0.6 call home", "list", "run echo a child says hello", "dance")
+    enter("in soon x", "")
+    asyncio.sleep(0.8)
+    enter("list", "in 100 never", "list", "run exit 3", "quit")
   end)
   run(ours)
   typing:await()
