@@ -95,14 +95,14 @@ describe("a turn", function()
       end)
       asyncio.sleep(0)
       loop:call_soon(function()
-        loop:call_later(0.002, note "timer")
+        loop:call_later(0.002 * helper.SLOW, note "timer")
         asyncio.create_task(client.sendall, client, "x")
       end)
       loop:call_soon(loop.call_soon, loop, function()
         local start = os.clock()
-        while os.clock() < start + 0.01 do end
+        while os.clock() < start + 0.01 * helper.SLOW do end
       end)
-      asyncio.sleep(0.05)
+      asyncio.sleep(0.05 * helper.SLOW)
       reader:await()
       assert.equal("data timer", join(log))
       for _, socket in ipairs { server, client, peer } do socket:close() end
