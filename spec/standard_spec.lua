@@ -243,6 +243,29 @@ describe("stdin", function()
     ends_well(run)
   end)
 
+  it("is empty if the process was started without it; stdout then is lost", function()
+    local report <const> = os.tmpname()
+    local run <const> = start(([[
+      asyncio.run(function()
+        stdout():sendall("x")
+        local server <close> = asyncio.start_server(function(r, w) w:close() end, "127.0.0.1", 0)
+        asyncio.open_connection(server:sockets()[1]:getsockname()):read()
+        asyncio.create_subprocess_exec("true"):wait()
+        io.open(%q, "w"):write(tostring(stdin():read())):close()
+      end)]]):format(report), { line = "exec COMMAND <&- >&-" })
+    ends_well(run)
+    assert.equal("nil", io.open(report):read("a"))
+    os.remove(report)
+  end)
+
+  it("is read by the main chunk, too", function()
+    local r <const> = helper.run_script(PRELUDE .. [[
+      for line in stdin():lines() do stdout():write("<" .. line .. ">") end
+      stdout():drain()
+      print(stdin():at_eof())]], { stdin = "one\ntwo" })
+    assert.equal("<one><two>true\n", r.out, r.err)
+  end)
+
   both_ways("loses no byte when a read is cancelled", function(fds)
     local run <const>, input <const>, output <const> = between_pipes([[
       asyncio.run(function()

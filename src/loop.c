@@ -463,6 +463,7 @@ static int loop_new_backend(asy_Loop *loop, uv_loop_t *uv) {
   if (!backend) return UV_ENOMEM;
   memset(backend, 0, sizeof *backend);
   backend->uv = uv ? uv : &backend->own;
+  if (!uv) asy_sys_fill_standard();
   int code = uv ? 0 : uv_loop_init(&backend->own);
   if (code != 0) {
     asy_free(backend);

@@ -57,6 +57,7 @@ long asy_port_write(asy_Port *p, const char *bytes, size_t n, bool wait) {
 static int port_classify(int number, asy_PortKind *kind) {
   struct stat st;
   if (fstat(number, &st)) return asy_sys_error();
+  if (!(st.st_mode & S_IFMT)) return UV_EBADF; /* libuv's own (epoll): the number was free */
   *kind = S_ISFIFO(st.st_mode)   ? ASY_PORT_PIPE
           : S_ISSOCK(st.st_mode) ? ASY_PORT_SOCKET
           : isatty(number)       ? ASY_PORT_TERMINAL

@@ -189,6 +189,15 @@ static inline bool asy_sys_rewind(uv_os_sock_t fd, size_t bytes) {
   return lseek(fd, -(off_t)bytes, SEEK_CUR) >= 0;
 }
 
+/* libuv ends the process when it is to close a descriptor of its own below 3: where the process was
+ * started without a standard stream, /dev/null takes its number. */
+static inline void asy_sys_fill_standard(void) {
+  for (int i = 0; i < 3; i++) {
+    int fd = fcntl(i, F_GETFD) < 0 ? open("/dev/null", O_RDWR) : -1;
+    if (fd > 2) close(fd);
+  }
+}
+
 /* What a descriptor refers to: another one after it was closed and its number used again. */
 typedef struct asy_SysId {
   dev_t device;
@@ -404,6 +413,8 @@ static inline int asy_sys_peercred(uv_os_sock_t fd, long *pid, long *uid, long *
   (void)gid;
   return UV_ENOSYS;
 }
+
+static inline void asy_sys_fill_standard(void) {}
 
 static inline bool asy_sys_rewind(uv_os_sock_t fd, size_t bytes) {
   (void)fd;
