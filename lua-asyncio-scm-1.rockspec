@@ -46,6 +46,7 @@ build = {
         "src/coro.c",
         "src/datagram.c",
         "src/deadlock.c",
+        "src/descriptor.c",
         "src/disk.c",
         "src/disposition.c",
         "src/error.c",

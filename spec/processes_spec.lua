@@ -439,16 +439,17 @@ describe("stdin, stdout and stderr", function()
   end))
 
   it("are descriptors, also an object's", inside(function()
-    for _, as in ipairs { function(fd) return fd end, function(fd)
-      return { fileno = function() return fd end }
-    end } do
+    local function plain(fd) return fd end
+    local function object(fd) return { fileno = function() return fd end } end
+    local function socket(fd) return { getfd = function() return fd end } end -- as luasocket's
+    for _, as in ipairs { plain, object, socket } do
       local a <const> = exec("printf", "x", { stdout = PIPE })
       local b <const> = exec("cat", { stdin = as(a.stdout:fileno()), stdout = PIPE })
       assert.is_false(a.stdout:is_closing())
       a.stdout:close()
       assert.equal("x", b:communicate())
     end
-    refuses("its method fileno gave no descriptor", exec, "true",
+    refuses("its method 'fileno' gave no descriptor but a nil", exec, "true",
       { stdin = { fileno = function() end } })
   end))
 

@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "descriptor.h"
 #include "error.h"
 #include "handle.h"
 #include "loop.h"
@@ -332,46 +333,19 @@ static int fd_raise(lua_State *L, asy_State *S, int code, const char *op, uv_os_
 
 /* ---- arguments */
 
-/* A file of Lua's own io library. */
-static lua_Integer fd_of_file(lua_State *L, int arg) {
-  luaL_Stream *file = luaL_testudata(L, arg, LUA_FILEHANDLE);
-  return file->closef ? fileno(file->f) : -1;
-}
-
-/* What the object's method says; NULL: it has none. */
-static const char *fd_of_object(lua_State *L, int arg, lua_Integer *fd) {
-  static const char *const names[] = {"fileno", "pollfd", "getfd"};
-  bool indexed = lua_istable(L, arg) || luaL_getmetafield(L, arg, "__index") != LUA_TNIL;
-  for (size_t i = 0; indexed && i < sizeof names / sizeof *names; i++) {
-    if (lua_getfield(L, arg, names[i]) != LUA_TFUNCTION) continue;
-    int is_integer;
-    lua_pushvalue(L, arg);
-    lua_call(L, 1, 1);
-    *fd = lua_tointegerx(L, -1, &is_integer);
-    if (!is_integer)
-      luaL_argerror(L, arg,
-                    lua_pushfstring(L, "its method '%s' gave no descriptor but a %s", names[i],
-                                    luaL_typename(L, -1)));
-    return names[i];
-  }
-  return NULL;
-}
-
 /* The descriptor at arg. Calls methods of the object there. */
 static uv_os_sock_t fd_check(lua_State *L, asy_State *S, int arg, const char *op) {
   lua_Integer fd = -1;
+  const char *problem = NULL;
   int top = lua_gettop(L);
-  luaL_checkstack(L, LUA_MINSTACK, NULL);
   if (lua_type(L, arg) == LUA_TNUMBER) {
     fd = luaL_checkinteger(L, arg);
     luaL_argcheck(L, fd >= 0 && fd <= INT_MAX, arg, "descriptor out of range");
-  } else if (luaL_testudata(L, arg, LUA_FILEHANDLE)) {
-    lua_settop(L, top);
-    fd = fd_of_file(L, arg);
-  } else if (!(lua_istable(L, arg) || lua_isuserdata(L, arg)) || !fd_of_object(L, arg, &fd)) {
+  } else if (!asy_descriptor_of(L, arg, &fd, &problem)) {
     lua_settop(L, top);
     luaL_typeerror(L, arg, "descriptor (integer, file, or object with fileno or pollfd)");
   }
+  if (problem) luaL_argerror(L, arg, problem);
   lua_settop(L, top);
   if (fd < 0 || fd > INT_MAX) fd_raise(L, S, UV_EBADF, op, (uv_os_sock_t)-1);
   return (uv_os_sock_t)fd;

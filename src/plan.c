@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "descriptor.h"
 #include "disk.h"
 #include "option.h"
 #include "sys.h"
@@ -139,13 +140,6 @@ static int plan_take_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
   return 0;
 }
 
-/* Lua's file on top: what it has in its buffer comes before what the child writes. */
-static int plan_take_file(lua_State *L, int opts, const char *name, luaL_Stream *file) {
-  if (!file->closef) asy_option_error(L, opts, name, "the file is closed");
-  fflush(file->f);
-  return asy_sys_fileno(file->f);
-}
-
 /* The File on top. */
 static int plan_take_disk(lua_State *L, int opts, const char *name) {
   asy_File *f = asy_disk_check(L, asy_state(L), -1);
@@ -154,24 +148,21 @@ static int plan_take_disk(lua_State *L, int opts, const char *name) {
   return f->fd;
 }
 
-/* Any other object on top: one with a method `fileno`. */
+/* The descriptor of the file or object on top. What a file of Lua's has in its buffer comes before
+ * what the child writes. */
 static int plan_take_object(lua_State *L, int opts, const char *name) {
-  bool indexable = lua_istable(L, -1);
-  if (!indexable && luaL_getmetafield(L, -1, "__index") != LUA_TNIL) {
-    indexable = true;
-    lua_pop(L, 1);
-  }
-  int type = indexable ? lua_getfield(L, -1, "fileno") : LUA_TNIL;
-  if (type != LUA_TFUNCTION)
+  lua_Integer fd;
+  const char *problem;
+  int top = lua_gettop(L);
+  luaL_Stream *file = luaL_testudata(L, -1, LUA_FILEHANDLE);
+  if (file && !file->closef) asy_option_error(L, opts, name, "the file is closed");
+  if (file) fflush(file->f);
+  if (!asy_descriptor_of(L, -1, &fd, &problem))
     asy_option_error(L, opts, name,
                      "\"pipe\", \"inherit\", \"devnull\", an open file, a Stream or a descriptor "
                      "expected");
-  lua_pushvalue(L, -2);
-  lua_call(L, 1, 1);
-  int ok;
-  lua_Integer fd = lua_tointegerx(L, -1, &ok);
-  if (!ok) asy_option_error(L, opts, name, "its method fileno gave no descriptor");
-  lua_pop(L, 1);
+  if (problem) asy_option_error(L, opts, name, problem);
+  lua_settop(L, top);
   return plan_check_descriptor(L, opts, name, fd);
 }
 
@@ -186,7 +177,6 @@ static asy_PlanSource plan_choose(lua_State *L, int opts, int i) {
 
 /* The value of the option stays on the stack. */
 static void plan_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
-  luaL_Stream *file;
   const char *name = asy_plan_name(i);
   plan->source[i] = ASY_PLAN_INHERIT;
   if (!asy_option_push(L, opts, name)) return;
@@ -196,8 +186,6 @@ static void plan_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
     plan->source[i] = ASY_PLAN_GIVEN;
     if (lua_isinteger(L, -1))
       plan->given[i] = plan_check_descriptor(L, opts, name, lua_tointeger(L, -1));
-    else if ((file = luaL_testudata(L, -1, LUA_FILEHANDLE)) != NULL)
-      plan->given[i] = plan_take_file(L, opts, name, file);
     else if (asy_type_test(L, asy_state(L), -1, ASY_SLOT_STREAM))
       plan_take_stream(L, opts, i, plan);
     else if (asy_type_test(L, asy_state(L), -1, ASY_SLOT_FILE))

@@ -158,8 +158,8 @@ argument is one string, no shell looks at it.
 @param[opt] ... its arguments, strings; then perhaps a table of options:
 `stdin`, `stdout`, `stderr`: "inherit" (also if not given), "pipe" (the Process has a Stream for
 it), "devnull", an open file of Lua's, a File that has nothing left to write, a descriptor, an
-object with a method `fileno`, or a Stream, which is closed here once the child runs; for stderr
-also "stdout": where stdout goes;
+object with a method `fileno`, `pollfd` or `getfd`, or a Stream, which is closed here once the child
+runs; for stderr also "stdout": where stdout goes;
 `cwd`: the child's directory; `env`: a table of all its variables; `extra_env`: variables to add to
 them or to this process's own, `false` removes one; `uid`, `gid`: who it runs as;
 `detached=true`: in a session of its own, and not killed when its loop closes;
