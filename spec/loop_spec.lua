@@ -473,15 +473,19 @@ describe("close", function()
         loop:close()
         pcall(loop.run_forever, loop)
       end)
-      for _ = 1, 3 do
+      local held = {} -- not collected, and reported, before the loop is closed
+      for i = 1, 3 do
         loop:create_task(function()
           local _ <close> = closer()
           asyncio.sleep(1)
         end)
-        loop:create_future():set_exception("unseen")
+        held[i] = loop:create_future()
+        held[i]:set_exception("unseen")
       end
       loop:run_until_complete(asyncio.sleep, 0)
       loop:close()
+      held[1], held[2], held[3] = nil, nil, nil
+      collectgarbage()
       assert.is_true(loop:is_closed())
       assert.equal(6, #log)
       assert.matches("being closed", log[1])
