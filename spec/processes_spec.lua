@@ -129,7 +129,9 @@ describe("create_subprocess_exec", function()
     local path <const> = helper.temporary_file("no program")
     assert.matches("exec " .. path .. ": ", fails_with("EACCES", exec, path), 1, true)
     os.remove(path)
-    fails_with("ENOENT", exec, "", { stdout = PIPE, stdin = PIPE, stderr = PIPE })
+    fails_with("ENOENT", exec, "no-such", { stdout = PIPE, stdin = PIPE, stderr = PIPE })
+    local _, err <const> = pcall(exec, "") -- libuv 1.52 finds the directories of PATH
+    assert.is_true(err.code == "ENOENT" or err.code == "EACCES", tostring(err))
   end))
 
   it("names a directory that is not there", inside(function()
