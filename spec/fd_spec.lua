@@ -75,6 +75,31 @@ describe("wait_readable and wait_writable", function()
     close_all(r, w)
   end))
 
+  it("work on whatever the system can poll", inside(function()
+    local fifo <const> = os.tmpname()
+    os.remove(fifo)
+    posix.mkfifo(fifo)
+    local both <const> = posix.open(fifo, "rw")
+    local a <const>, b <const> = posix.socketpair()
+    local master <const>, terminal <const> = posix.pty()
+    local kinds <const> = {
+      { "a fifo", both, both }, { "a socket", a, b }, { "a pseudo-terminal", master, terminal },
+      { "its other side", terminal, master }, -- the last: what it gets is echoed
+    }
+    for _, kind in ipairs(kinds) do
+      local name <const>, r <const>, w <const> = table.unpack(kind)
+      wait_writable(w)
+      local t <const> = asyncio.create_task(wait_readable, r)
+      turns()
+      assert.is_false(t:done(), name)
+      posix.write(w, "x\n")
+      t:await()
+      assert.matches("^x\r?\n$", posix.read(r, 10))
+    end
+    os.remove(fifo)
+    close_all(both, a, b, master, terminal)
+  end))
+
   it("run the loop at top level", function()
     local r <const>, w <const> = posix.pipe()
     posix.write(w, "x")
@@ -250,7 +275,7 @@ describe("a descriptor that is closed behind our back", function()
     loop:set_exception_handler(function(_, context) reported = context end)
     loop:add_reader(copy, error)
     loop:add_reader(r, error)
-    turns()
+    asyncio.sleep(0.02) -- it is looked for once in a tick of some milliseconds
     assert.is_true(loop:remove_reader(copy))
     posix.close(r)
     posix.write(w, "x") -- readable, for the duplicate

@@ -244,6 +244,25 @@ describe("a descriptor that is open already", function()
     end
   end)
 
+  it("of a unix socket that listens becomes a server's", function()
+    local before <const>, first, second = reopened(function()
+      local sock <const> = asyncio.socket("unix")
+      sock:bind("\0" .. math.random(1 << 40))
+      sock:listen()
+      return sock
+    end)
+    second:run_until_complete(function()
+      local same <const> = asyncio.socket { fileno = before:fileno() }
+      local server <close> = asyncio.start_unix_server(greet, nil, { sock = same })
+      local conn <close> = asyncio.open_unix_connection(before:getsockname())
+      assert.equal("nobody", conn:read("a"))
+      assert.is_true(server:is_serving())
+    end)
+    asyncio.set_event_loop(nil)
+    second:close()
+    first:close()
+  end)
+
   it_runs("connected", function()
     local server <close> = asyncio.start_server(greet, "127.0.0.1", 0)
     local _, port = server:sockets()[1]:getsockname()
