@@ -387,7 +387,8 @@ describe("the default handler", function()
     assert.matches("^asyncio: exception in callback\n  handle: <Handle %w+%(%) at [^\n]+:4>\n"
       .. "  error: [^\n]+:4: boom\n  stack traceback:\n", done.err)
     assert.matches("\nasyncio: only a message\nasyncio: unhandled error\nasyncio: 5\n"
-      .. "  error: table that cannot be shown: its __tostring has failed\nasyncio: after all that\n  error: table: 0x%x+\n$", done.err)
+      .. "  error: table that cannot be shown: its __tostring has failed\nasyncio: after all that\n"
+      .. "  error: table: 0x%x+\n$", done.err)
   end)
 end)
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT
--- What CPython's test_locks.py and test_queues.py ask and the specs of the rooms (locks, semaphores,
--- barrier, queue) do not ask under these names.
+-- What CPython's test_locks.py and test_queues.py ask and the specs of the rooms (locks,
+-- semaphores, barrier, queue) do not ask under these names.
 
 local asyncio <const> = require "asyncio"
 local base <const> = require "spec.cpython.base"

@@ -11,8 +11,8 @@ local raises <const>, refuses <const> = virtual.raises, virtual.refuses
 local sleep <const>, create_task <const> = asyncio.sleep, asyncio.create_task
 local scale <const> = helper.scale
 
--- The body runs as a main task, on a real loop, within a time limit; it gets the loop and the list of
--- what the exception handler gets.
+-- The body runs as a main task, on a real loop, within a time limit; it gets the loop and the list
+-- of what the exception handler gets.
 local function net(f)
   return function()
     local loop <const> = asyncio.new_event_loop()
