@@ -105,10 +105,9 @@ local function demonstrate()
     end
   end
   local typing = asyncio.create_task(function()
-    enter("in 0.5 tea is ready", "in 0.6 call home", "list", "run echo a child says hello", "dance")
-    enter("in soon x", "")
+    enter("in 0.5 tea is ready", "in 0.6 call home", "list", "dance", "in soon x", "")
     asyncio.sleep(0.8)
-    enter("list", "in 100 never", "list", "run exit 3", "quit")
+    enter("list", "run echo a child says hello", "in 100 never", "list", "run exit 3", "quit")
   end)
   run(ours)
   typing:await()
@@ -124,12 +123,12 @@ end)
 
 --[[ output with the argument demo
 call home, tea is ready
-a child says hello
 dance: no such command, try help
 in SECONDS TEXT
 * tea is ready
 * call home
 nothing
+a child says hello
 never
 status 3
 ]]
