@@ -323,19 +323,16 @@ static int error_print(lua_State *L) {
       {"future", "future: "},
       {"handle", "handle: "},
       {"exception", "error: "},
+      {"traceback", ""},
   };
   lua_getfield(L, 1, "message");
   lua_writestringerror("asyncio: %s\n",
                        lua_isstring(L, -1) ? lua_tostring(L, -1) : "unhandled error");
-  bool traced = lua_getfield(L, 1, "traceback") != LUA_TNIL;
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     if (lua_getfield(L, 1, fields[i][0]) != LUA_TNIL)
-      error_print_field(L, fields[i][1], 4);
-    else if (traced && i == 3)
-      lua_writestringerror("  %s\n", "error: nil"); /* error(nil) has raised it */
-    lua_settop(L, 3);
+      error_print_field(L, fields[i][1], lua_gettop(L));
+    lua_settop(L, 1);
   }
-  if (traced) error_print_field(L, "", 3);
   return 0;
 }
 
