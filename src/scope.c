@@ -560,6 +560,7 @@ static int group_create_task(lua_State *L) {
   m->task = asy_task_new(L, g->loop, nargs); /* group, entry, task */
   lua_pushvalue(L, 3);
   lua_setiuservalue(L, 2, 1);
+  if (g->open == 0) group_pin(L, g, 1); /* an eager task, or a factory, may have left the group */
   if (asy_future_is_done(&m->task->fut)) { /* it was started eagerly */
     group_count(L, g, 1, m);
     return 1;
