@@ -135,6 +135,8 @@ describe("create_subprocess_exec", function()
   end))
 
   it("names a directory that is not there", inside(function()
+    assert.equal("/no/such/program", fails(exec, "/no/such/program").path)
+    assert.equal("/no/such/dir", fails(exec, "true", { cwd = "/no/such/dir" }).path)
     assert.equal("OSError: chdir /no/such/dir: no such file or directory (ENOENT)",
       fails_with("ENOENT", exec, "true", { cwd = "/no/such/dir" }))
     assert.matches("chdir /dev/null", fails_with("ENOTDIR", exec, "true", { cwd = "/dev/null" }))

@@ -109,22 +109,18 @@ asy_Datagram *asy_datagram_check(lua_State *L, asy_State *S, int arg) {
   return d;
 }
 
-/* late: it was closed before, not in mid-wait. */
-static int datagram_raise(lua_State *L, asy_State *S, const char *op, bool late) {
-  asy_error_push_os(L, S, late ? UV_EBADF : UV_ECANCELED, op, NULL);
-  lua_pushfstring(L, "%s: the socket %s closed (%s)", op, late ? "is" : "was",
-                  late ? "EBADF" : "ECANCELED");
-  lua_setfield(L, -2, "message");
+static int datagram_raise(lua_State *L, asy_State *S, int code, const char *op) {
+  asy_error_push_closed(L, S, code, op, NULL, "socket");
   return lua_error(L);
 }
 
 int asy_datagram_raise_closed(lua_State *L, asy_State *S, const char *op) {
-  return datagram_raise(L, S, op, false);
+  return datagram_raise(L, S, UV_ECANCELED, op);
 }
 
 asy_Datagram *asy_datagram_check_open(lua_State *L, asy_State *S, asy_Wait *w, const char *op) {
   asy_Datagram *d = asy_datagram_check(L, S, 1);
-  if (d->closed) datagram_raise(L, S, op, true);
+  if (d->closed) datagram_raise(L, S, UV_EBADF, op);
   if (w && d->res.loop != w->loop)
     luaL_error(L, "%s: the socket belongs to another event loop", op);
   return d;
@@ -214,7 +210,7 @@ static asy_Datagram *datagram_leave(lua_State *L, asy_Wait *w) {
 asy_Datagram *asy_datagram_resumed(lua_State *L, asy_Wait *w, const char *op) {
   asy_Datagram *d = datagram_leave(L, w);
   if (asy_wait_failed(w)) asy_wait_raise(L, w);
-  if (!d || d->closed) datagram_raise(L, w->loop->S, op, false);
+  if (!d || d->closed) datagram_raise(L, w->loop->S, UV_ECANCELED, op);
   return d;
 }
 

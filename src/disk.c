@@ -337,13 +337,10 @@ int asy_disk_gc(lua_State *L) {
 }
 
 int asy_disk_raise(lua_State *L, asy_State *S, const asy_File *f, int code, const char *op) {
-  bool late = code == UV_EBADF;
-  asy_request_push_error(L, S, code, op, f->path);
-  if (f->closing && (late || code == UV_ECANCELED)) { /* instead of the system's words */
-    lua_pushfstring(L, "%s %s: the file %s closed (%s)", op, f->path, late ? "is" : "was",
-                    late ? "EBADF" : "ECANCELED");
-    lua_setfield(L, -2, "message");
-  }
+  if (!f->closing || (code != UV_EBADF && code != UV_ECANCELED))
+    return asy_request_raise(L, S, code, op, f->path);
+  asy_error_push_closed(L, S, code, op, f->path, "file");
+  asy_request_set_path(L, f->path);
   return lua_error(L);
 }
 

@@ -106,6 +106,15 @@ void asy_error_push_os(lua_State *L, asy_State *S, int code, const char *op, con
   }
 }
 
+void asy_error_push_closed(lua_State *L, asy_State *S, int code, const char *op, const char *where,
+                           const char *what) {
+  bool late = code == UV_EBADF;
+  asy_error_push_os(L, S, code, op, where);
+  lua_pushfstring(L, "%s%s%s: the %s %s closed (%s)", op, where ? " " : "", where ? where : "",
+                  what, late ? "is" : "was", late ? "EBADF" : "ECANCELED");
+  lua_setfield(L, -2, "message");
+}
+
 int asy_error_raise_os(lua_State *L, asy_State *S, int code, const char *op, const char *where) {
   asy_error_push_os(L, S, code, op, where);
   return lua_error(L);

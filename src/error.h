@@ -20,6 +20,10 @@ ASY_FUNC int asy_error_raise(lua_State *L, asy_State *S, asy_Class cls, const ch
  * (`where`). [-0, +1, m] */
 ASY_FUNC void asy_error_push_os(lua_State *L, asy_State *S, int code, const char *op,
                                 const char *where);
+/* The same for what (a "stream", "file") was closed while somebody waited for it (UV_ECANCELED), or
+ * is closed already (UV_EBADF), with words that say so. [-0, +1, m] */
+ASY_FUNC void asy_error_push_closed(lua_State *L, asy_State *S, int code, const char *op,
+                                    const char *where, const char *what);
 ASY_FUNC int asy_error_raise_os(lua_State *L, asy_State *S, int code, const char *op,
                                 const char *where);
 

@@ -730,22 +730,10 @@ const char *asy_flow_where(const asy_Stream *s, char text[ASY_SOCKADDR_TEXT]) {
   return where;
 }
 
-/* "read 127.0.0.1:80: the stream was closed (ECANCELED)" instead of the system's words */
-static void flow_push_closed(lua_State *L, asy_State *S, const asy_Stream *s, int code,
-                             const char *op) {
-  char text[ASY_SOCKADDR_TEXT];
-  const char *where = asy_flow_where(s, text);
-  bool late = code == UV_EBADF;
-  asy_error_push_os(L, S, code, op, where);
-  lua_pushfstring(L, "%s%s%s: the stream %s closed (%s)", op, where ? " " : "", where ? where : "",
-                  late ? "is" : "was", late ? "EBADF" : "ECANCELED");
-  lua_setfield(L, -2, "message");
-}
-
 int asy_flow_raise(lua_State *L, asy_State *S, const asy_Stream *s, int code, const char *op) {
   char text[ASY_SOCKADDR_TEXT];
   if (code == UV_ECANCELED || (code == UV_EBADF && asy_flow_is_closed(s)))
-    flow_push_closed(L, S, s, code, op);
+    asy_error_push_closed(L, S, code, op, asy_flow_where(s, text), "stream");
   else
     asy_error_push_os(L, S, code, op, asy_flow_where(s, text));
   return lua_error(L);

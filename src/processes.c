@@ -15,6 +15,7 @@
 #include "error.h"
 #include "loop.h"
 #include "plan.h"
+#include "request.h"
 #include "sys.h"
 
 /* The userdata; its user values are the Streams stdin, stdout, stderr. */
@@ -116,8 +117,8 @@ static int process_check_directory(const char *path) {
 static int process_raise_start(lua_State *L, asy_State *S, int err, const asy_Plan *plan) {
   bool maybe = plan->uv.cwd && (err == UV_ENOENT || err == UV_ENOTDIR || err == UV_EACCES);
   int of_directory = maybe ? process_check_directory(plan->uv.cwd) : 0;
-  if (of_directory) return asy_error_raise_os(L, S, of_directory, "chdir", plan->uv.cwd);
-  return asy_error_raise_os(L, S, err, "exec", plan->uv.file);
+  if (of_directory) return asy_request_raise(L, S, of_directory, "chdir", plan->uv.cwd);
+  return asy_request_raise(L, S, err, "exec", plan->uv.file);
 }
 
 /* Push the Process of a child that was started, or raise. [-0, +1, v] */
@@ -169,8 +170,9 @@ of the loop, go to the whole group;
 `grace`: seconds that the end of a scope gives it between SIGTERM and SIGKILL (5)
 @treturn Process with the fields stdin, stdout, stderr, pid, returncode
 @waits no
-@raise argument error; OSError that names the program (ENOENT: there is none, EACCES: it cannot be
-run) or the directory; an error if the loop's host does not allow child processes
+@raise argument error; OSError (fields code, path) that names the program (ENOENT: there is none,
+EACCES: it cannot be run) or the directory; an error if the loop's host does not allow child
+processes
 @usage local p = asyncio.create_subprocess_exec("cat", {stdin = "pipe", stdout = "pipe"})
 assert(p:communicate("hello") == "hello" and p.returncode == 0)
 @see asyncio-subprocess.html#asyncio.create_subprocess_exec

@@ -128,7 +128,10 @@ void asy_request_check_allowed(lua_State *L, asy_Loop *loop, const char *op) {
 void asy_request_push_error(lua_State *L, asy_State *S, int code, const char *op,
                             const char *path) {
   asy_error_push_os(L, S, code, op, path);
-  if (!path) return;
+  if (path) asy_request_set_path(L, path);
+}
+
+void asy_request_set_path(lua_State *L, const char *path) {
   lua_pushnil(L);
   lua_setfield(L, -2, "address");
   lua_pushstring(L, path);

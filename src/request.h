@@ -54,6 +54,8 @@ ASY_FUNC void asy_request_check_allowed(lua_State *L, asy_Loop *loop, const char
 /* Push an OSError with the field path (NULL: none). [-0, +1, m] */
 ASY_FUNC void asy_request_push_error(lua_State *L, asy_State *S, int code, const char *op,
                                      const char *path);
+/* The OSError on top has the path where others have an address. [-0, +0, m] */
+ASY_FUNC void asy_request_set_path(lua_State *L, const char *path);
 ASY_FUNC int asy_request_raise(lua_State *L, asy_State *S, int code, const char *op,
                                const char *path);
 
