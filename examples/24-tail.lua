@@ -10,12 +10,15 @@ local fs = asyncio.fs
 io.stdout:setvbuf("line")
 
 -- Print what there is from the file's position on. `half` is the beginning of a line whose end was
--- not written yet; returns that which is so now.
-local function print_new_lines(file, half)
+-- not written yet; returns that which is so now. The lines are put into the queue `told`, too.
+local function print_new_lines(file, half, told)
   for text in file:lines("L") do
     half = half .. text
     if half:sub(-1) == "\n" then
       io.write(half)
+      if told then
+        told:put_nowait(half)
+      end
       half = ""
     end
   end
@@ -28,7 +31,7 @@ local function is_new(path, file, inode)
   return ok and (now.ino ~= inode or now.size < file:seek())
 end
 
-local function follow(path)
+local function follow(path, told)
   local dir, name = path:match("^(.*/)([^/]+)$")
   -- The directory is watched, since a new file would not be seen otherwise; and it is watched
   -- before the first look at the file, so that nothing happens unseen in between.
@@ -36,9 +39,9 @@ local function follow(path)
   local file = asyncio.open(path)
   local inode, half = fs.stat(path).ino, ""
   while true do
-    half = print_new_lines(file, half)
+    half = print_new_lines(file, half, told)
     if is_new(path, file, inode) then
-      print_new_lines(file, half) -- what was written last before it was replaced
+      print_new_lines(file, half, told) -- what was written last before it was replaced
       file:close()
       file, inode, half = asyncio.open(path), fs.stat(path).ino, ""
     else
@@ -50,22 +53,26 @@ local function follow(path)
   end
 end
 
+-- Writes each line when the one before has been printed.
 local function demonstrate()
   local dir = fs.mkdtemp()
   local path = dir .. "/log"
-  asyncio.open(path, "w"):write("the first line\n"):close()
-  local following = asyncio.create_task(follow, path)
-  local function add(mode, text)
-    asyncio.sleep(0.05)
+  local told = asyncio.Queue()
+  local function write(mode, text)
     asyncio.open(path, mode):write(text):close()
   end
-  add("a", "the sec")
-  add("a", "ond line\n")
-  add("w", "emptied\n")
+  write("w", "the first line\n")
+  local following = asyncio.create_task(follow, path, told)
+  told:get()
+  write("a", "the sec")
   asyncio.sleep(0.05)
+  write("a", "ond line\n")
+  told:get()
+  write("w", "emptied\n")
+  told:get()
   fs.rename(path, dir .. "/log.1")
-  add("w", "a new file\n")
-  asyncio.sleep(0.05)
+  write("w", "a new file\n")
+  told:get()
   following:cancel()
   pcall(asyncio.await, following)
   for name in fs.scandir(dir) do
