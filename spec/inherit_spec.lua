@@ -73,6 +73,17 @@ describe("listen_fds", function()
   ]], "2\ta\tb\t2\nfalse\tOSError: listen_fds a: file already exists (EEXIST)\n",
     "LISTEN_FDNAMES=a:b")
 
+  it_activates("keeps them from children", [[
+    local asyncio = require "asyncio"
+    local function inherited()
+      local pipe <close> = io.popen("for i in 3 4; do test -e /proc/self/fd/$i && echo $i; done")
+      return (pipe:read("a"):gsub("%s+", " "))
+    end
+    print(inherited())
+    local sockets = asyncio.listen_fds()
+    print(#sockets, inherited(), os.getenv "LISTEN_FDNAMES", os.getenv "LISTEN_PID")
+  ]], "3 4 \n2\t\tnil\tnil\n", "LISTEN_FDNAMES=a:b")
+
   it_activates("is not for a child of the process that was meant", [[
     print(#require "asyncio".listen_fds())
   ]], "0\n", "ANOTHER=1")
