@@ -40,7 +40,8 @@ static int script_get_event_loop(lua_State *L) {
 Make a loop. It is not the current one unless `set_event_loop` makes it so.
 @function new_event_loop
 @tparam[opt] table opts `clock="virtual"`: time is simulated, it jumps to the next timer when
-nothing is ready; `debug=true`; `threads=n`: at most n threads for to_thread, as
+nothing is ready, and stands still while a look-up of a name, a file, a job on a thread or the end
+of a child process is waited for; `debug=true`; `threads=n`: at most n threads for to_thread, as
 Loop:set_thread_count sets it
 @treturn Loop
 @waits no

@@ -1092,7 +1092,7 @@ function asyncio.get_running_loop() end
 function asyncio.get_event_loop() end
 
 ---Make a loop. It is not the current one unless `set_event_loop` makes it so.
----@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready; `debug=true`; `threads=n`: at most n threads for to_thread, as Loop:set_thread_count sets it
+---@param opts? table `clock="virtual"`: time is simulated, it jumps to the next timer when nothing is ready, and stands still while a look-up of a name, a file, a job on a thread or the end of a child process is waited for; `debug=true`; `threads=n`: at most n threads for to_thread, as Loop:set_thread_count sets it
 ---@return asyncio.Loop #
 function asyncio.new_event_loop(opts) end
 
