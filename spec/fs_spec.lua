@@ -350,7 +350,7 @@ describe("every function of fs", function()
     local task <const> = loop:create_task(fs.scandir, "/")
     loop:run_until_complete(asyncio.sleep, 0)
     loop:close()
-    assert.is_true(task:cancelled())
+    assert.is_true(task:done()) -- cancelled, unless a thread was very fast
     asyncio.set_event_loop(nil)
   end)
 
