@@ -328,11 +328,8 @@ static void error_print_field(lua_State *L, const char *label, int idx) {
 /* The default handler: the context on stderr. [1] = context */
 static int error_print(lua_State *L) {
   static const char *const fields[][2] = {
-      {"task", "task: "},
-      {"future", "future: "},
-      {"handle", "handle: "},
-      {"exception", "error: "},
-      {"traceback", ""},
+      {"task", "task: "},       {"future", "future: "}, {"handle", "handle: "},
+      {"exception", "error: "}, {"traceback", ""},
   };
   lua_getfield(L, 1, "message");
   lua_writestringerror("asyncio: %s\n",

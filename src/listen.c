@@ -167,9 +167,8 @@ static void listen_bind_list(lua_State *L, asy_Server *server) {
   int list = lua_gettop(L), err = 0, bound = 0;
   for (lua_Integer i = 1; lua_rawgeti(L, list, i) == LUA_TTABLE; i++) {
     lua_getfield(L, -1, "host");
-    if (asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, LISTEN_PORT), AF_UNSPEC, &sa))
-      continue;
-    err = listen_bind(L, server, (struct sockaddr *)&sa);
+    err = asy_addr_parse(lua_tostring(L, -1), (int)lua_tointeger(L, LISTEN_PORT), AF_UNSPEC, &sa);
+    if (!err) err = listen_bind(L, server, (struct sockaddr *)&sa);
     if (err && !listen_is_missing(err)) break;
     bound += !err;
     lua_settop(L, list);
