@@ -97,7 +97,7 @@ static void standard_closed(Check *t) {
     stdin_replace(t, &in);
     FILE *file = i % 2 ? tmpfile() : NULL;
     if (file) {
-      for (int k = 0; k < 100000; k++)
+      for (int k = 0; k < 20000; k++)
         fputs("a line\n", file);
       rewind(file);
       check_int(t, dup2(fileno(file), 0), 0);
