@@ -165,7 +165,7 @@ runs; for stderr also "stdout": where stdout goes;
 them or to this process's own, `false` removes one; `uid`, `gid`: who it runs as;
 `detached=true`: in a session of its own, and not killed when its loop closes;
 `process_group=true` (or 0): in a session of its own; signals, also those at the end of a scope or
-of the loop, go to the whole group;
+of the loop, go to the whole group, as long as the child itself runs;
 `limit`: bytes, of the Streams' input (65536);
 `grace`: seconds that the end of a scope gives it between SIGTERM and SIGKILL (5)
 @treturn Process with the fields stdin, stdout, stderr, pid, returncode
