@@ -378,7 +378,8 @@ static int addr_k_getaddrinfo(lua_State *L, asy_Wait *w) {
 Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is
 answered at once.
 @function Loop:getaddrinfo
-@tparam[opt] string host name or numeric address; nil means this machine
+@tparam[opt] string host name or numeric address, with its scope if it needs one ("fe80::1%eth0",
+"fe80::1%2"); nil means this machine
 @tparam[opt] integer|string port number, or a service such as `"http"`; host and port cannot both be
 nil
 @tparam[opt] table opts family ("inet", "inet6"), type ("stream", "dgram"), passive (boolean: nil is

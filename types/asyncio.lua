@@ -90,7 +90,7 @@ local Watcher = {}
 ---Find the addresses of a host name, on libuv's thread pool. A numeric host with a numeric port is answered at once.
 ---
 ---Waits: yes. When cancelled: raises CancelledError; the result is dropped when it comes
----@param host? string name or numeric address; nil means this machine
+---@param host? string name or numeric address, with its scope if it needs one ("fe80::1%eth0", "fe80::1%2"); nil means this machine
 ---@param port? integer|string number, or a service such as `"http"`; host and port cannot both be nil
 ---@param opts? table family ("inet", "inet6"), type ("stream", "dgram"), passive (boolean: nil is the address to listen on), numeric (boolean: names are not looked up)
 ---@return table # list of `{family=, type=, host=, port=}`, in the order in which they should be tried
