@@ -350,6 +350,28 @@ describe("asyncio.timeout", function()
     refused("finished", scope.reschedule, scope, 5)
   end))
 
+  it("whose loop has closed cannot be rescheduled", function()
+    local t
+    run(function()
+      asyncio.create_task(function()
+        local scope <close> = asyncio.timeout(5)
+        t = scope
+        asyncio.sleep(9)
+      end)
+      asyncio.sleep(0)
+    end)
+    assert.error_matches(function() t:reschedule(1) end, "cannot reschedule a timeout that is")
+    local stale
+    run(function()
+      asyncio.create_task(function()
+        stale = asyncio.timeout(5)
+        asyncio.sleep(9)
+      end)
+      asyncio.sleep(0)
+    end)
+    assert.error_matches(function() stale:reschedule(1) end, "the event loop is closed")
+  end)
+
   it("tostring", in_loop(function()
     local scope
     do
@@ -999,6 +1021,24 @@ describe("asyncio.TaskGroup", function()
     local found = false
     for _, context in ipairs(reports) do found = found or context.exception == "orphan" end
     assert.is_true(found)
+  end)
+
+  it("of another loop cannot be waited for", function()
+    local tg
+    local loop <const> = asyncio.new_event_loop { clock = "virtual" }
+    loop:run_until_complete(function()
+      asyncio.create_task(function()
+        tg = asyncio.TaskGroup()
+        asyncio.sleep(5)
+      end)
+      asyncio.sleep(0)
+      tg:create_task(asyncio.sleep, 1)
+    end)
+    run(function()
+      refused("different event loop", getmetatable(tg).__close, tg)
+    end)
+    loop:run_until_complete(asyncio.sleep, 2)
+    loop:close()
   end)
 
   it("of a task that is closed with its loop", function()

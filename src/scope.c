@@ -640,6 +640,7 @@ static int group_wait(lua_State *L, asy_State *S, asy_Group *g) {
     if (S->waiter || S->forbidden) return asy_wait_outside(L, S);
     return luaL_error(L, "a TaskGroup was closed where it cannot wait for its tasks");
   }
+  if (w->loop != g->loop) return luaL_error(L, "the TaskGroup belongs to a different event loop");
   asy_list_append(&g->waiters, &w->link);
   return asy_wait_park(L, w, &group_waiting, g, group_k_leave);
 }

@@ -30,6 +30,8 @@ bool asy_timer_grow(asy_Loop *loop) {
 }
 
 void asy_timer_reserve(lua_State *L, asy_Loop *loop) {
+  if (loop->closed)
+    luaL_error(L, "the event loop is closed"); /* nobody would free the heap again */
   if (!asy_timer_grow(loop)) luaL_error(L, "not enough memory");
 }
 
