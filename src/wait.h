@@ -5,20 +5,23 @@
  * nothing. This room is the only one that calls lua_yieldk and lua_resume. Everything that waits is
  * written like this:
  *
- *   static int lock_acquire(lua_State *L) {                       // the binding
+ *   static int lock_acquire(lua_State *L) {                     // the binding
  *     asy_State *S = asy_state(L);
- *     asy_Lock *lock = asy_type_check(L, S, 1, ASY_SLOT_LOCK);    // 1. check the arguments
- *     asy_Wait *w = asy_wait_begin(L, S);                         // 2. may this thread wait here?
- *     if (!w) return asy_wait_outside(L, S);                      //    no: top level (runs the
- * loop), or an error if (!lock->locked) { ...; return 1; }                       // 3. answer at
- * once if that is possible asy_list_append(&lock->waiters, &w->link);                  // 4. else
- * link the record and park return asy_wait_park(L, w, &lock_wait, lock, lock_k_acquire);
+ *     asy_Lock *lock = asy_type_check(L, S, 1, ASY_SLOT_LOCK);  // 1. check the arguments
+ *     asy_Wait *w = asy_wait_begin(L, S);                       // 2. may this thread wait here?
+ *     if (!w) return asy_wait_outside(L, S);                    //    no: top level, or an error
+ *     if (!lock->locked) { ...; return 1; }                     // 3. answer at once if possible
+ *     asy_list_append(&lock->waiters, &w->link);                // 4. else link the record and park
+ *     return asy_wait_park(L, w, &lock_wait, lock, lock_k_acquire);
  *   }
- *   static int lock_k_acquire(lua_State *L, asy_Wait *w) {        // the continuation, in the task,
- * with the stack of the park asy_Lock *lock = w->on; asy_list_remove(&w->link); // 5. first make
- * everything consistent if (asy_wait_failed(w)) { ...hand on...; return asy_wait_raise(L, w); }
- * // 6. cancelled: raise
- *     ...                                                         // 7. push results
+ *   static int lock_k_acquire(lua_State *L, asy_Wait *w) {      // the continuation, in the task,
+ *     asy_Lock *lock = w->on;                                   //    with the stack of the park
+ *     asy_list_remove(&w->link);                                // 5. make everything consistent
+ *     if (asy_wait_failed(w)) {                                 // 6. cancelled: hand on, raise
+ *       ...
+ *       return asy_wait_raise(L, w);
+ *     }
+ *     ...                                                       // 7. push results
  *   }
  *
  * What the waker does. asy_wait_wake(w): the task goes to the ready queue and runs its continuation
