@@ -42,6 +42,7 @@ build = {
         "src/connect.c",
         "src/context.c",
         "src/copy.c",
+        "src/copyfile.c",
         "src/core.c",
         "src/coro.c",
         "src/datagram.c",

@@ -181,6 +181,47 @@ describe("fs.copyfile, link, symlink, readlink, realpath", function()
     assert_code("ENOENT", fs.copyfile, dir .. "none", dir .. "c")
   end)
 
+  it_runs("copy what has no length, to itself, onto a device, no directory and no fifo", function()
+    local dir <close> = directory()
+    local function content(path)
+      local file <close> = io.open(path, "rb")
+      return file:read "a"
+    end
+    fs.copyfile("/proc/self/cmdline", dir .. "made up")
+    assert.equal(content "/proc/self/cmdline", content(dir .. "made up"))
+    make(dir .. "a", "text")
+    fs.chmod(dir .. "a", "640")
+    fs.copyfile(dir .. "a", dir .. "a")
+    fs.copyfile(dir .. "a", "/dev/null")
+    fs.copyfile(dir .. "a", dir .. "b")
+    assert.equal("text", content(dir .. "a") and content(dir .. "b"))
+    assert.equal(tonumber("640", 8), fs.stat(dir .. "b").mode & tonumber("777", 8))
+    assert_code("ENOSPC", fs.copyfile, dir .. "a", "/dev/full")
+    assert_code("EISDIR", fs.copyfile, dir.path, dir .. "c")
+    os.execute(("mkfifo '%s'"):format(dir .. "fifo"))
+    assert_code("EINVAL", fs.copyfile, dir .. "fifo", dir .. "c")
+    assert_code("ENOENT", fs.stat, dir .. "c")
+  end)
+
+  it_runs("copy a file that is cut short meanwhile: libuv's copyfile would not end", function()
+    local dir <close> = directory()
+    make(dir .. "a", ("x"):rep(helper.scale(20000000, 2000000)))
+    local copies <const> = {}
+    for i = 1, 4 do copies[i] = asyncio.create_task(fs.copyfile, dir .. "a", dir .. i) end
+    asyncio.sleep(0.001)
+    io.open(dir .. "a", "w"):close()
+    asyncio.gather(copies)
+  end)
+
+  it_runs("stop copying when cancelled", function()
+    local dir <close> = directory()
+    local task <const> = asyncio.create_task(fs.copyfile, "/dev/zero", dir .. "endless")
+    asyncio.sleep(0.01)
+    task:cancel()
+    assert.is_false(pcall(task.await, task))
+    while pcall(fs.stat, dir .. "endless") do asyncio.sleep(0.001) end
+  end)
+
   it_runs("link", function()
     local dir <close> = directory()
     make(dir .. "a")

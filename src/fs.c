@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "copyfile.h"
 #include "error.h"
 #include "file.h"
 #include "loop.h"
@@ -418,14 +419,16 @@ static int fs_rmdir(lua_State *L) {
 }
 
 /***
-Copy a file, with its permission bits; a file that has the new name already is replaced.
+Copy a file, with its permission bits; a file that has the new name already gets its content and
+bits. A fifo is refused (EINVAL). If it fails or is cancelled, the copy is removed, but a file that
+was there before is kept, with a part of the content.
 @function fs.copyfile
 @tparam string path its name
 @tparam string new the copy's name
 @tparam[opt] table opts exclusive (boolean: an error if there is a file of the new name)
 @return nothing
 @waits yes
-@cancel raises CancelledError; the copy is made nevertheless if it has begun
+@cancel raises CancelledError; copying stops
 @raise argument error; OSError (fields code, path, path2)
 @usage local f, path = asyncio.fs.mkstemp(); f:write("x"):close()
 asyncio.fs.copyfile(path, path .. ".copy"); assert(asyncio.fs.stat(path .. ".copy").size == 1)
@@ -436,12 +439,11 @@ static int fs_copyfile(lua_State *L) {
   static const char *const names[] = {"exclusive", NULL};
   const char *path = asy_request_check_path(L, 1), *new_path = asy_request_check_path(L, 2);
   asy_option_check(L, 3, names);
-  int flags = asy_option_boolean(L, 3, "exclusive", false) ? UV_FS_COPYFILE_EXCL : 0;
+  bool exclusive = asy_option_boolean(L, 3, "exclusive", false);
   asy_Wait *w;
   asy_Request *r = fs_enter(L, &w, 2);
   if (!r) return asy_wait_outside(L, asy_state(L));
-  int err = uv_fs_copyfile(fs_uv(w), &r->fs, path, new_path, flags, asy_request_on_done);
-  return fs_park(L, w, err, fs_k_nothing);
+  return fs_park(L, w, asy_copyfile_start(r, fs_uv(w), path, new_path, exclusive), fs_k_nothing);
 }
 
 /***

@@ -26,8 +26,10 @@ static void request_abandon(asy_Request *r) {
   if (!r->res.loop) return;
   r->res.loop->in_flight--;
   asy_resource_detach(&r->res);
-  if (r->res.holders & ASY_HELD_BY_UV) /* if it has begun it runs on; its callback always comes */
-    uv_cancel((uv_req_t *)&r->fs);
+  if (!(r->res.holders & ASY_HELD_BY_UV)) return;
+  asy_sys_flag_set(&r->unwanted);
+  /* if it has begun it runs on; its callback always comes */
+  uv_cancel(r->job ? (uv_req_t *)&r->work : (uv_req_t *)&r->fs);
 }
 
 static void request_close(asy_Closer *closer) {
@@ -44,6 +46,23 @@ void asy_request_on_done(uv_fs_t *fs) {
   }
   if (link) asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
   request_release(r, ASY_HELD_BY_UV);
+}
+
+/* On a thread of the pool. */
+static void request_on_job(uv_work_t *work) {
+  asy_Request *r = ASY_CONTAINER(work, asy_Request, work);
+  r->fs.result = r->job(r);
+}
+
+static void request_on_job_done(uv_work_t *work, int status) {
+  asy_Request *r = ASY_CONTAINER(work, asy_Request, work);
+  if (status) r->fs.result = status; /* it has not begun */
+  asy_request_on_done(&r->fs);
+}
+
+int asy_request_start_job(asy_Request *r, uv_loop_t *uv, int (*job)(asy_Request *r)) {
+  r->job = job;
+  return uv_queue_work(uv, &r->work, request_on_job, request_on_job_done);
 }
 
 asy_Request *asy_request_at(lua_State *L, int idx) {

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "resource.h"
+#include "sys.h"
 #include "wait.h"
 
 typedef struct asy_Request {
@@ -21,10 +22,25 @@ typedef struct asy_Request {
    * give back. Whoever takes it sets this to NULL. */
   void (*discard)(struct asy_Request *r);
   uv_fs_t fs;
+
+  /* A job of our own in place of one of libuv's: what it does on the thread, and returns as
+   * fs.result. It must not touch Lua. */
+  int (*job)(struct asy_Request *r);
+  void *data; /* what it needs */
+  uv_work_t work;
+  asy_Flag unwanted; /* it may stop */
 } asy_Request;
 
 /* Push a box with a new request of the task's loop; fs is not started. [-0, +1, v] */
 ASY_FUNC asy_Request *asy_request_new(lua_State *L, asy_Wait *w);
+
+/* Have a thread do a job; 0, or a libuv code if it was not started. [-0, +0, -] */
+ASY_FUNC int asy_request_start_job(asy_Request *r, uv_loop_t *uv, int (*job)(asy_Request *r));
+
+/* In the job: nobody waits for it any more. */
+static inline bool asy_request_is_unwanted(asy_Request *r) {
+  return asy_sys_flag_is_set(&r->unwanted);
+}
 
 /* The callback to be given to libuv. */
 ASY_FUNC void asy_request_on_done(uv_fs_t *fs);

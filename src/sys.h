@@ -550,6 +550,28 @@ static inline unsigned asy_sys_interface(const char *name) {
   return if_nametoindex(name);
 }
 
+/* ---- flags that one thread sets and another one looks at */
+
+typedef volatile long asy_Flag;
+
+#ifdef _MSC_VER
+static inline void asy_sys_flag_set(asy_Flag *flag) {
+  *flag = 1;
+}
+
+static inline bool asy_sys_flag_is_set(asy_Flag *flag) {
+  return *flag != 0;
+}
+#else
+static inline void asy_sys_flag_set(asy_Flag *flag) {
+  __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+}
+
+static inline bool asy_sys_flag_is_set(asy_Flag *flag) {
+  return __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+#endif
+
 /* ---- files */
 
 #ifndef _WIN32

@@ -26,7 +26,7 @@ local LAYERS <const> = {
       "datagram", "udp", "flow", "copy", "exit", "terminal", "port", "blocking" } },
   { name = "over a flow", rooms = { "reader", "writer", "socket", "pair" } },
   { name = "files", ordered = true,
-    rooms = { "request", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
+    rooms = { "request", "copyfile", "disk", "fileread", "file", "fs", "watch", "sendfile" } },
   { name = "leaves",
     rooms = { "stream", "connect", "server", "listen", "inherit", "fd", "plan", "processes",
       "signals", "thread", "remote", "standard" } },

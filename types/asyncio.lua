@@ -415,9 +415,9 @@ function asyncio.fs.unlink(path) end
 ---@param path string its name
 function asyncio.fs.rmdir(path) end
 
----Copy a file, with its permission bits; a file that has the new name already is replaced.
+---Copy a file, with its permission bits; a file that has the new name already gets its content and bits. A fifo is refused (EINVAL). If it fails or is cancelled, the copy is removed, but a file that was there before is kept, with a part of the content.
 ---
----Waits: yes. When cancelled: raises CancelledError; the copy is made nevertheless if it has begun
+---Waits: yes. When cancelled: raises CancelledError; copying stops
 ---@param path string its name
 ---@param new string the copy's name
 ---@param opts? table exclusive (boolean: an error if there is a file of the new name)
