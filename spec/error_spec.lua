@@ -392,6 +392,25 @@ describe("the default handler", function()
   end)
 end)
 
+describe("Loop:default_exception_handler", function()
+  it("does the same, for a handler that leaves some errors to it", function()
+    local done <const> = helper.run_script([[
+      local asyncio = require "asyncio"
+      asyncio.run(function()
+        local loop = asyncio.get_running_loop()
+        loop:set_exception_handler(function(l, context)
+          if context.exception ~= "expected" then l:default_exception_handler(context) end
+        end)
+        loop:call_soon(error, "expected", 0)
+        loop:call_soon(error, "not expected", 0)
+        asyncio.sleep(0)
+      end)]])
+    assert.equal(0, done.status)
+    assert.matches("^asyncio: exception in callback\n  handle: [^\n]+\n  error: not expected\n",
+      done.err)
+  end)
+end)
+
 describe("the default handler, given an error without a text,", function()
   it("says so, and goes on with the traceback", function()
     local ran <const> = helper.run_script([[

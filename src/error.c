@@ -348,8 +348,7 @@ static int error_call_handler(lua_State *L) {
   return 0;
 }
 
-/* Write the context at index idx to stderr. */
-static void error_default(lua_State *L, int idx) {
+void asy_error_default(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   lua_pushcfunction(L, error_print);
   lua_pushvalue(L, idx);
@@ -369,7 +368,7 @@ void asy_error_handle(lua_State *L, asy_Loop *loop) {
   asy_shelf_push(L, loop->shelf, ASY_LOOP_HANDLER);
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    error_default(L, -1);
+    asy_error_default(L, -1);
   } else {
     lua_pushcfunction(L, error_call_handler);
     lua_insert(L, -2);
@@ -377,7 +376,7 @@ void asy_error_handle(lua_State *L, asy_Loop *loop) {
     lua_pushvalue(L, -4);
     if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
       lua_writestringerror("asyncio: %s\n", "the exception handler itself failed");
-      error_default(L, -2);
+      asy_error_default(L, -2);
       lua_writestringerror("  handler's error: %s\n",
                            lua_isstring(L, -1) ? lua_tostring(L, -1) : luaL_typename(L, -1));
       lua_pop(L, 1);

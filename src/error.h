@@ -51,6 +51,10 @@ ASY_FUNC void asy_error_traceback(lua_State *L, lua_State *co, int idx, int leve
 ASY_FUNC void asy_error_report(lua_State *L, asy_Loop *loop, const char *message, const char *key,
                                int object);
 
+/* What the default exception handler does: write the context table at an index to stderr. Needs 3
+ * free slots. [-0, +0, -] */
+ASY_FUNC void asy_error_default(lua_State *L, int idx);
+
 /* Call the exception handler, or the default one, with the context table on top. [-1, +0, -] */
 ASY_FUNC void asy_error_handle(lua_State *L, asy_Loop *loop);
 

@@ -331,7 +331,9 @@ Call the exception handler.
 @return nothing
 @waits no
 @raise argument error
-@usage asyncio.get_running_loop():set_exception_handler(function() end)
+@usage local loop, got = asyncio.get_running_loop(), nil
+loop:set_exception_handler(function(_, context) got = context.message end)
+loop:call_exception_handler {message = "mine"}; assert(got == "mine")
 @see asyncio-eventloop.html#asyncio.loop.call_exception_handler
 */
 static int script_call_exception_handler(lua_State *L) {
@@ -339,6 +341,28 @@ static int script_call_exception_handler(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   asy_error_handle(L, loop);
+  return 0;
+}
+
+/***
+What is done when there is no other exception handler: write the context to stderr. For handlers
+that see to some errors and leave the others to it.
+@function Loop:default_exception_handler
+@tparam table context `message`, and exception, traceback, task, future, handle, if it has them
+@return nothing
+@waits no
+@raise argument error
+@usage local loop = asyncio.get_running_loop()
+loop:set_exception_handler(function(_, context)
+  if context.exception ~= "expected" then loop:default_exception_handler(context) end
+end)
+loop:call_soon(error, "expected", 0)
+@see asyncio-eventloop.html#asyncio.loop.default_exception_handler
+*/
+static int script_default_exception_handler(lua_State *L) {
+  asy_type_check(L, asy_state(L), 1, ASY_SLOT_LOOP_TYPE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  asy_error_default(L, 2);
   return 0;
 }
 
@@ -409,21 +433,23 @@ static int script_tostring(lua_State *L) {
 }
 
 void asy_script_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {{"run_until_complete", script_run_until_complete},
-                                     {"run_forever", script_run_forever},
-                                     {"stop", script_stop},
-                                     {"close", script_close},
-                                     {"is_running", script_is_running},
-                                     {"is_closed", script_is_closed},
-                                     {"set_exception_handler", script_set_exception_handler},
-                                     {"get_exception_handler", script_get_exception_handler},
-                                     {"call_exception_handler", script_call_exception_handler},
-                                     {"set_debug", script_set_debug},
-                                     {"get_debug", script_get_debug},
-                                     {"__index", script_index},
-                                     {"__newindex", script_newindex},
-                                     {"__tostring", script_tostring},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"run_until_complete", script_run_until_complete},
+      {"run_forever", script_run_forever},
+      {"stop", script_stop},
+      {"close", script_close},
+      {"is_running", script_is_running},
+      {"is_closed", script_is_closed},
+      {"set_exception_handler", script_set_exception_handler},
+      {"get_exception_handler", script_get_exception_handler},
+      {"call_exception_handler", script_call_exception_handler},
+      {"default_exception_handler", script_default_exception_handler},
+      {"set_debug", script_set_debug},
+      {"get_debug", script_get_debug},
+      {"__index", script_index},
+      {"__newindex", script_newindex},
+      {"__tostring", script_tostring},
+      {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"get_running_loop", script_get_running},  {"get_event_loop", script_get_event_loop},
       {"new_event_loop", script_new_event_loop}, {"set_event_loop", script_set_event_loop},

@@ -1140,6 +1140,10 @@ function Loop:get_exception_handler() end
 ---@param context table with `message` and whatever else is known
 function Loop:call_exception_handler(context) end
 
+---What is done when there is no other exception handler: write the context to stderr. For handlers that see to some errors and leave the others to it.
+---@param context table `message`, and exception, traceback, task, future, handle, if it has them
+function Loop:default_exception_handler(context) end
+
 ---Debug mode: slow callbacks, coroutine objects that are never awaited, swallowed cancellations are reported; tasks know where they were created.
 ---@param on boolean whether it is on
 function Loop:set_debug(on) end

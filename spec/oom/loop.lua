@@ -83,13 +83,15 @@ return {
   },
   {
     name = "an exception handler is called",
-    covers = { "Loop:set_exception_handler", "Loop:call_exception_handler" },
+    covers = { "Loop:set_exception_handler", "Loop:call_exception_handler",
+      "Loop:default_exception_handler" },
     setup = function(_, loop) return { before = loop:get_exception_handler(), seen = 0 } end,
     run = function(asyncio, loop, t)
       loop:set_exception_handler(function(_, context)
         if context.message == "mine" then t.seen = t.seen + 1 end
       end)
       loop:call_exception_handler({ message = "mine" })
+      loop:default_exception_handler({ message = "to stderr" })
       loop:call_soon(error, "not enough memory, says the test", 0)
       asyncio.sleep(0)
       loop:set_exception_handler(t.before)
