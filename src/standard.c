@@ -187,7 +187,8 @@ static int standard_winsize(lua_State *L) {
   asy_State *S = asy_state(L);
   asy_Stream *s = asy_flow_check(L, S, 1);
   asy_Port *p = standard_terminal(L, S, "winsize");
-  int columns, rows, err = p ? asy_terminal_size(p->fd, &columns, &rows) : UV_ENOTTY;
+  int columns = 0, rows = 0;
+  int err = p ? asy_terminal_size(p->fd, &columns, &rows) : UV_ENOTTY;
   if (err) return asy_flow_raise(L, S, s, err, "winsize");
   lua_pushinteger(L, columns);
   lua_pushinteger(L, rows);
