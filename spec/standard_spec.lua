@@ -258,6 +258,30 @@ describe("stdin", function()
     os.remove(report)
   end)
 
+  it("loses no byte when the loop is closed while a thread reads", function()
+    local size <const> = helper.scale(4000000)
+    local file <const> = os.tmpname()
+    io.open(file, "w"):write(("0123456789"):rep(size // 10)):close()
+    local from <const> = posix.open(file, "r")
+    local output <const>, to <const> = posix.pipe()
+    local run <const> = start(([[
+      local got = 0
+      for i = 1, %d do
+        local task
+        asyncio.run(function()
+          task = asyncio.create_task(stdin().read, stdin(), 1)
+          for _ = 1, i %% 7 do asyncio.sleep(0) end
+        end)
+        if not task:cancelled() and task:result() then got = got + 1 end
+      end
+      asyncio.run(function() got = got + #(stdin():read("a") or "") end)
+      print(got)]]):format(helper.scale(1000)), { stdin = from, stdout = to })
+    close(from, to)
+    assert.equal(size // 10 * 10 .. "\n", read_all(output))
+    ends_well(run)
+    os.remove(file)
+  end)
+
   it("is read by the main chunk, too", function()
     local r <const> = helper.run_script(PRELUDE .. [[
       for line in stdin():lines() do stdout():write("<" .. line .. ">") end
@@ -434,6 +458,20 @@ describe("stdout", function()
         assert(stdout():get_write_buffer_size() == 0)
       end)]], { stdin = null, stdout = null }))
     close(null)
+  end)
+
+  it("takes a string of any length, also where all of it is taken at once", function()
+    local size <const> = 16 * 1024 * 1024 + 10
+    local r <const> = helper.run_script(PRELUDE .. ([[
+      asyncio.run(function()
+        local text = ("x"):rep(%d)
+        stdout():write(text)
+        stdout():sendall(text)
+        stdout():write("end")
+      end)]]):format(size))
+    assert.equal("", r.err)
+    assert.equal(2 * size + 3, #r.out)
+    assert.equal("xend", r.out:sub(-4))
   end)
 
   it("tells of a full disk", function()
@@ -692,6 +730,20 @@ describe("a terminal", function()
     expect(user, "hello world\r\n")
     assert.is_false(posix.is_nonblocking(slave))
     posix.write(user, "\4")
+    ends_well(run)
+    close(user, slave)
+  end)
+
+  it("can be the other side, of which there is just one", function()
+    local user <const>, slave <const> = posix.pty()
+    local run <const> = start([[
+      asyncio.run(function()
+        local line = asyncio.timeout(60, stdin().readline, stdin())
+        assert(line == "hello\r\n", line)
+        stdout():write("back\n")
+      end)]], { stdin = user, stdout = user })
+    posix.write(slave, "hello\n")
+    expect(slave, "back\n")
     ends_well(run)
     close(user, slave)
   end)

@@ -6,7 +6,7 @@
  * Before it reads or writes, the thread waits in poll(2) for the descriptor and for a pipe of its
  * own, by which it is told to look again: so a job can be taken back, and the thread be joined.
  * Somebody else may be faster and take what poll has promised; then the call itself blocks (`busy`)
- * and nobody waits for the thread: it ends when the call does, and frees what it has. */
+ * and nobody waits long for the thread: it ends when the call does, and frees what it has. */
 #include "blocking.h"
 
 #ifndef _WIN32
@@ -20,6 +20,7 @@
 #include "sys.h"
 
 #define BLOCKING_ROOM ((size_t)64 * 1024)
+#define BLOCKING_PATIENCE ((uint64_t)200 * 1000 * 1000) /* ns; a call that does not block ends */
 #define BLOCKING_WRITE ((size_t)4096) /* a pipe that poll says is writable takes so much */
 
 typedef enum blocking_Job { BLOCKING_NONE, BLOCKING_READ, BLOCKING_WRITE_OUT } blocking_Job;
@@ -32,9 +33,11 @@ typedef struct blocking_Worker {
   bool held;          /* the loop's thread only: the loop is told to wait for a job */
   int wake[2];        /* a byte: look again */
   asy_Port own;       /* fd and kind, for the thread; its fd is a duplicate */
+  uv_cond_t idle;     /* with `quit`: not busy any more */
   uv_mutex_t mutex;   /* guards what follows */
   uint8_t job;        /* blocking_Job; NONE: there is none, or it is done */
-  bool quit, busy, posted, abandoned;
+  bool finished;      /* a job is done, and the loop's side has not seen to what it has brought */
+  bool quit, busy, abandoned;
   size_t count, done; /* bytes to be written, and how many are; or how many were read */
   int status;
   char bytes[BLOCKING_ROOM];
@@ -43,6 +46,7 @@ typedef struct blocking_Worker {
 /* ---- the thread */
 
 static void blocking_free(blocking_Worker *w) {
+  uv_cond_destroy(&w->idle);
   uv_mutex_destroy(&w->mutex);
   asy_inbox_release(w->inbox);
   for (int i = 0; i < 2; i++)
@@ -72,12 +76,14 @@ static void blocking_call(blocking_Worker *w) {
                    : asy_port_write(&w->own, w->bytes + w->done, left, true);
   uv_mutex_lock(&w->mutex);
   w->busy = false;
+  uv_cond_signal(&w->idle);
   if (n == UV_EAGAIN) return; /* somebody was faster, and has set O_NONBLOCK for all */
   w->status = n < 0 ? (int)n : 0;
   if (n > 0) w->done += (size_t)n;
   if (!reading && n >= 0 && w->done < w->count) return;
   w->job = BLOCKING_NONE;
-  w->posted = !w->quit && asy_inbox_post(w->inbox, &w->entry);
+  w->finished = true;
+  if (!w->quit) asy_inbox_post(w->inbox, &w->entry);
 }
 
 static void blocking_main(void *arg) {
@@ -119,7 +125,8 @@ static int blocking_open(blocking_Worker *w, asy_Port *p) {
   int err = w->own.fd < 0 ? asy_sys_error() : 0;
   for (int i = 0; i < 2 && !err; i++)
     err = asy_sys_prepare(w->wake[i]);
-  if (!err) err = uv_mutex_init(&w->mutex);
+  if (!err) err = uv_cond_init(&w->idle);
+  if (!err && (err = uv_mutex_init(&w->mutex)) != 0) uv_cond_destroy(&w->idle);
   if (!err) return 0;
   for (int i = 0; i < 2; i++)
     asy_sys_close(w->wake[i]);
@@ -167,7 +174,7 @@ static int blocking_read_start(asy_Stream *s) {
   blocking_Worker *w = blocking_obtain(p, &err);
   if (!w) return err;
   uv_mutex_lock(&w->mutex);
-  bool at_work = w->posted || w->job != BLOCKING_NONE;
+  bool at_work = w->finished || w->job != BLOCKING_NONE;
   if (!at_work) w->count = w->done = 0;
   uv_mutex_unlock(&w->mutex);
   if (!at_work) blocking_give(w, BLOCKING_READ);
@@ -242,7 +249,7 @@ static void blocking_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   (void)loop;
   blocking_Worker *w = ASY_CONTAINER(entry, blocking_Worker, entry);
   uv_mutex_lock(&w->mutex);
-  w->posted = false;
+  w->finished = false;
   uv_mutex_unlock(&w->mutex);
   blocking_hold(w, false);
   if (w->port->output)
@@ -254,12 +261,15 @@ static void blocking_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 /* ---- the end */
 
 /* No job is begun any more. With `wait` the thread has ended afterwards; else it is left behind if
- * it is in a call, and frees the record. Returns whether it has ended. */
+ * it is in a call that blocks, and frees the record. Returns whether it has ended. */
 static bool blocking_quit(blocking_Worker *w, bool wait) {
   uv_thread_t thread = w->thread;
   blocking_hold(w, false);
   uv_mutex_lock(&w->mutex);
   w->quit = true;
+  uint64_t end = uv_hrtime() + BLOCKING_PATIENCE;
+  for (uint64_t now; !wait && w->busy && (now = uv_hrtime()) < end;)
+    uv_cond_timedwait(&w->idle, &w->mutex, end - now);
   bool leave = w->abandoned = w->busy && !wait;
   if (!leave) blocking_tell(w);
   uv_mutex_unlock(&w->mutex);
@@ -268,7 +278,7 @@ static bool blocking_quit(blocking_Worker *w, bool wait) {
     return false;
   }
   uv_thread_join(&thread);
-  if (w->posted) asy_inbox_drain(w->inbox, w->port->loop);
+  if (w->finished) asy_inbox_drain(w->inbox, w->port->loop);
   asy_list_remove(&w->entry.link);
   return true;
 }
@@ -279,7 +289,7 @@ static void blocking_close(asy_Stream *s) {
   asy_Chunk *chunk = p->chunk;
   p->chunk = NULL;
   if (w && blocking_quit(w, false)) {
-    if (!p->output && w->posted && w->done) asy_flow_feed(s, w->bytes, w->done);
+    if (!p->output && w->finished && w->done) asy_flow_feed(s, w->bytes, w->done);
     blocking_free(w);
   }
   asy_port_end(p);

@@ -13,8 +13,8 @@
 #include "option.h"
 #include "sys.h"
 
-#define FLOW_SLICE ((size_t)256 * 1024) /* the most that is with libuv at a time */
-#define FLOW_TRY_MOST ((size_t)1 << 30)
+#define FLOW_SLICE ((size_t)256 * 1024)          /* the most that is with libuv at a time */
+#define FLOW_TRY_MOST ((size_t)16 * 1024 * 1024) /* a result must fit into an int */
 #define FLOW_CHUNK_LEAST ((size_t)4 * 1024) /* room in a chunk, so that small writes share it */
 #define FLOW_ACCEPT_MOST 64                 /* connections that a server accepts in one turn */
 
@@ -560,23 +560,28 @@ static asy_Chunk *flow_chunk(asy_Stream *s, size_t n, bool sendall) {
   return chunk;
 }
 
-/* How many bytes the kernel, or the carrier, takes at once; 0: none now; or a libuv code. */
-static int flow_try_write(asy_Stream *s, const char *data, size_t n) {
-  if (n > FLOW_TRY_MOST) n = FLOW_TRY_MOST; /* a result must fit into an int */
-  uv_buf_t buf = uv_buf_init((char *)data, (unsigned)n);
-  int sent = s->carrier ? s->carrier->try_write(s, data, n) : uv_try_write(&s->uv.stream, &buf, 1);
-  return sent == UV_EAGAIN ? 0 : sent;
+/* Add to *done how many bytes the kernel, or the carrier, takes at once. 0 or a libuv code. */
+static int flow_try_write(asy_Stream *s, const char *data, size_t n, size_t *done) {
+  int sent;
+  do {
+    size_t part = n - *done < FLOW_TRY_MOST ? n - *done : FLOW_TRY_MOST;
+    uv_buf_t buf = uv_buf_init((char *)data + *done, (unsigned)part);
+    sent = s->carrier ? s->carrier->try_write(s, buf.base, part)
+                      : uv_try_write(&s->uv.stream, &buf, 1);
+    if (sent > 0) *done += (size_t)sent;
+  } while (sent == (int)FLOW_TRY_MOST && *done < n);
+  return sent >= 0 || sent == UV_EAGAIN ? 0 : sent;
 }
 
 int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   bool idle = asy_list_is_empty(&s->output) && !s->hold;
-  int sent = 0;
+  size_t sent = 0;
   if (out) *out = NULL;
   if (s->write_error) return s->write_error;
-  if (idle && n) sent = flow_try_write(s, data, n);
-  if (sent < 0) return sent == UV_ENOMEM ? sent : flow_write_failed(s, sent);
+  int err = idle && n ? flow_try_write(s, data, n, &sent) : 0;
+  if (err) return err == UV_ENOMEM && !sent ? err : flow_write_failed(s, err);
   data += sent;
-  n -= (size_t)sent;
+  n -= sent;
   if (n == 0) return 0;
   asy_Chunk *chunk = flow_chunk(s, n, out != NULL);
   if (!chunk) {
@@ -591,7 +596,7 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   chunk->room -= n;
   s->queued += n;
   flow_queued(s);
-  int err = idle ? flow_submit(s) : 0;
+  err = idle ? flow_submit(s) : 0;
   if (out && !err) *out = chunk;
   return err;
 }

@@ -16,6 +16,7 @@
 
 #ifndef _WIN32
 #include <poll.h>
+#include <sys/ioctl.h>
 
 /* ---- system calls */
 
@@ -65,10 +66,22 @@ static int port_classify(int number, asy_PortKind *kind) {
   return 0;
 }
 
+/* To open the other side of a terminal once more is to make a new terminal. */
+static bool port_is_master(int number) {
+#ifdef TIOCGPTN
+  unsigned int terminal;
+  return ioctl(number, TIOCGPTN, &terminal) == 0;
+#else
+  (void)number;
+  return false;
+#endif
+}
+
 /* A description of our own of what `number` refers to. -1: there is none to be had. */
 static int port_reopen(int number, asy_PortKind kind, bool output) {
   int flags = (output ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, fd = -1;
   char name[128];
+  if (kind == ASY_PORT_TERMINAL && port_is_master(number)) return -1;
 #ifdef __linux__
   snprintf(name, sizeof name, "/proc/self/fd/%d", number);
   fd = open(name, flags);
@@ -202,10 +215,11 @@ static int port_try_write(asy_Stream *s, const char *data, size_t n) {
 
 static int port_begin_write(asy_Stream *s, asy_Chunk *chunk) {
   asy_Port *p = s->uv.carried.other;
-  if (p->error) return p->error;
   p->chunk = chunk;
   p->done = 0;
-  return port_update(p);
+  int err = port_update(p);
+  if (err) p->chunk = NULL; /* the caller frees it */
+  return err;
 }
 
 static int port_shutdown(asy_Stream *s) {
@@ -246,7 +260,8 @@ const asy_Carrier *asy_port_polled(void) {
 
 /* ---- plain files */
 
-/* All of it, unless the disk is full or the like: that is told by the write of what is left. */
+/* All of it, unless the disk is full or the like: that is told when what is left is to be written.
+ */
 static int port_write_file(asy_Stream *s, const char *data, size_t n) {
   asy_Port *p = s->uv.carried.other;
   size_t done = 0;
@@ -254,11 +269,17 @@ static int port_write_file(asy_Stream *s, const char *data, size_t n) {
   asy_port_flush_print(p);
   while (done < n) {
     long sent = asy_port_write(p, data + done, n - done, true);
-    if (sent < 0) p->error = (int)sent;
+    if (sent <= 0) p->error = sent ? (int)sent : UV_EIO;
     if (sent <= 0) break;
     done += (size_t)sent;
   }
   return done || !n ? (int)done : p->error;
+}
+
+static int port_write_rest(asy_Stream *s, asy_Chunk *chunk) {
+  const asy_Port *p = s->uv.carried.other;
+  (void)chunk;
+  return p->error ? p->error : UV_EBADF;
 }
 
 static int port_read_nothing(asy_Stream *s) {
@@ -274,7 +295,7 @@ const asy_Carrier *asy_port_file(void) {
   static const asy_Carrier carrier = {port_read_nothing,
                                       port_stop_nothing,
                                       port_write_file,
-                                      port_begin_write,
+                                      port_write_rest,
                                       port_shutdown,
                                       port_close,
                                       NULL,
