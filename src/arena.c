@@ -11,8 +11,9 @@
 
 /* glibc gives the top of the heap back to the system whenever 128 KiB of it are free, which large
  * received strings do all the time, and takes it again, page fault by page fault. Freeing a block
- * of this size once makes it wait for twice as much. */
-#define ARENA_WARM_UP ((size_t)1024 * 1024)
+ * of this size once makes it wait for twice as much: what 500 connections with messages of 16 KiB
+ * have on their way. */
+#define ARENA_WARM_UP ((size_t)8 * 1024 * 1024)
 
 typedef struct arena_Arena {
   asy_Closer closer; /* in asy_Loop.resources, always at its front */
