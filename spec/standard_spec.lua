@@ -734,6 +734,24 @@ describe("a terminal", function()
     close(user, slave)
   end)
 
+  both_ways("stops a script in the background that reads", function(fds)
+    if not helper.resident() then return pending("this system has no /proc") end
+    fds.line = [[
+      set -m
+      COMMAND &
+      while state=$(cut -d ' ' -f 3 /proc/$!/stat) && [ $state != T ] && [ $state != Z ]; do
+        sleep 0.01
+      done
+      kill -KILL $!
+      echo state $state]]
+    local run <const>, user <const>, slave <const> = on_terminal([[
+      asyncio.run(function() print("read", stdin():readline()) end)]], fds)
+    posix.write(user, "hello\n")
+    expect(user, "state T\r\n")
+    finish(run)
+    close(user, slave)
+  end)
+
   it("can be the other side, of which there is just one", function()
     local user <const>, slave <const> = posix.pty()
     local run <const> = start([[
@@ -836,6 +854,36 @@ describe("a terminal", function()
       end
     end)
   end
+
+  it("has its own mode again when another thread than the one that has set it ends the script",
+    function()
+      for _, source in ipairs { [[
+        asyncio.run(function()
+          stdin():set_mode("raw")
+          stdout():write("ready\n")
+          assert(stdin():read(1) == "k")
+          asyncio.to_thread(function() os.exit(3) end)
+        end)]], [[
+        asyncio.run(function()
+          asyncio.create_task(asyncio.to_thread, function()
+            local asyncio = require "asyncio"
+            asyncio.stdin():set_mode("raw")
+            asyncio.stdout():sendall("ready\n")
+            asyncio.sleep(3600)
+          end)
+          assert(stdin():read(1) == "k")
+          os.exit(3)
+        end)]] } do
+        local run <const>, user <const>, slave <const> = on_terminal(source)
+        expect(user, "ready\r\n")
+        assert.equal(RAW, posix.mode(slave))
+        posix.write(user, "k")
+        local how <const>, code <const>, err <const> = finish(run)
+        assert.equal("exit 3", how .. " " .. code, err)
+        assert.equal(NORMAL, posix.mode(slave))
+        close(user, slave)
+      end
+    end)
 
   it("has its own mode again after Ctrl-C", function()
     local run <const>, user <const>, slave <const> = on_terminal([[

@@ -88,9 +88,11 @@ static void blocking_call(blocking_Worker *w) {
 
 static void blocking_main(void *arg) {
   blocking_Worker *w = arg;
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are for the threads that run Lua */
+  sigset_t most;
+  sigfillset(&most);         /* signals are for the threads that run Lua */
+  sigdelset(&most, SIGTTIN); /* but this one is by whose call the system stops a process that */
+  sigdelset(&most, SIGTTOU); /* is in the background: where it is blocked the call fails */
+  pthread_sigmask(SIG_SETMASK, &most, NULL);
   uv_mutex_lock(&w->mutex);
   while (!w->quit) {
     blocking_Job job = (blocking_Job)w->job;

@@ -137,7 +137,7 @@ int asy_port_new(asy_Loop *loop, int number, asy_Port **out) {
   p->loop = loop;
   p->number = number;
   p->output = number != 0;
-  asy_exit_init(&p->exit);
+  asy_exit_init(&p->exit, false);
   int err = port_open(p);
   if (err) asy_free(p);
   if (!err) *out = p;

@@ -94,8 +94,8 @@ static int standard_stdin(lua_State *L) {
 
 /***
 The standard output as a Stream. What `print` has written before comes out before. What was written
-goes out also if the script ends before: by its end, `os.exit` or an error. Closing leaves
-descriptor 1 open.
+goes out also if the script ends before: by its end, `os.exit` in the same thread, or an error.
+Closing leaves descriptor 1 open.
 @function stdout
 @tparam[opt] table opts limit (integer, bytes; see stdin)
 @treturn Stream

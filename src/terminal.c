@@ -80,8 +80,10 @@ static void terminal_restore(asy_Terminal *t) {
   asy_exit_remove(&t->exit);
 }
 
+/* The process ends, perhaps on another thread than the one that has changed the mode. */
 static void terminal_leave(asy_Exit *e) {
-  terminal_restore(ASY_CONTAINER(e, asy_Terminal, exit));
+  const asy_Terminal *t = ASY_CONTAINER(e, asy_Terminal, exit);
+  terminal_apply(t, &t->before);
 }
 
 static void terminal_describe(const struct termios *before, asy_TerminalMode mode,
@@ -109,7 +111,7 @@ int asy_terminal_set(asy_Terminal **held, uv_os_sock_t fd, asy_TerminalMode mode
   if (!t) {
     t = *held = asy_malloc(sizeof *t);
     if (!t) return UV_ENOMEM;
-    asy_exit_init(&t->exit);
+    asy_exit_init(&t->exit, true);
   }
   t->fd = fd;
   if (terminal_changed != t) t->before = now;
