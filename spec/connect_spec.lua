@@ -242,6 +242,32 @@ describe("happy eyeballs", function()
     free()
   end)
 
+  it_runs("cancelled when it has a connection already, it closes that", function()
+    local _, port, free = full("127.0.0.2")
+    local ended <const> = asyncio.Event()
+    local _ <close> = asyncio.start_server(function(stream)
+      stream:read("a")
+      ended:set()
+    end, "127.0.0.1", port)
+    local list <const> = { address "127.0.0.2", address "127.0.0.1" }
+    local wait <const> = asyncio.wait
+    asyncio.wait = function(tasks, opts) -- luacheck: ignore
+      if not opts then asyncio.current_task():cancel() end -- for those that have lost
+      return wait(tasks, opts)
+    end
+    collectgarbage("stop")
+    local task <const> = asyncio.create_task(with_addresses, list, asyncio.open_connection,
+      "name", port, { happy_eyeballs_delay = 0.01 })
+    local ok, err = pcall(task.await, task)
+    asyncio.wait = wait -- luacheck: ignore
+    local closed <const> = pcall(asyncio.timeout, 5 * helper.SLOW, ended.wait, ended)
+    collectgarbage("restart")
+    assert.is_false(ok)
+    assert.is_true(asyncio.is(err, asyncio.CancelledError), tostring(err))
+    assert.is_true(closed, "the connection is still open")
+    free()
+  end)
+
   it_runs("wrong options", function()
     local function refuses(pattern, opts)
       local ok, err = pcall(asyncio.open_connection, "127.0.0.1", 1, opts)

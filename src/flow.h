@@ -231,7 +231,7 @@ ASY_FUNC void asy_flow_hand_on(asy_Stream *s);
 /* ---- writing */
 
 /* Send, or queue what the kernel does not take. 0 or a libuv code; after UV_ENOMEM nothing was
- * sent, or the stream is closed. *chunk: what the sendall is to wait for, or NULL when everything
+ * sent, or nothing more can be. *chunk: what the sendall is to wait for, or NULL when everything
  * is out; `chunk` itself is NULL for write(), whose bytes nobody waits for. */
 ASY_FUNC int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **chunk);
 

@@ -36,6 +36,7 @@ static void terminal_catch(int signum) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = terminal_on_signal;
+  action.sa_flags = SA_RESTART; /* as where the signal is not caught: print and io.read go on */
   sigfillset(&action.sa_mask);
   sigaction(signum, &action, NULL);
 }
@@ -84,6 +85,7 @@ static void terminal_restore(asy_Terminal *t) {
 static void terminal_leave(asy_Exit *e) {
   const asy_Terminal *t = ASY_CONTAINER(e, asy_Terminal, exit);
   terminal_apply(t, &t->before);
+  terminal_changed = NULL; /* last: that one may free it now */
 }
 
 static void terminal_describe(const struct termios *before, asy_TerminalMode mode,

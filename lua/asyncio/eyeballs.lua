@@ -30,14 +30,19 @@ local function interleave(list, count)
   return mixed
 end
 
--- What is still being tried when the race is over is cancelled, and closed if it has succeeded.
+-- What is still being tried when the race is over is cancelled, and closed if it has succeeded; so
+-- is the winner if this is cancelled itself, as nobody gets it then.
 local function abandon(race)
+  local ok, err = true, nil
   for _, task in ipairs(race.pending) do task:cancel() end
-  if #race.pending > 0 then asyncio.wait(race.pending) end
+  if #race.pending > 0 then ok, err = pcall(asyncio.wait, race.pending) end
   for _, task in ipairs(race.pending) do
-    local ok, stream = pcall(task.result, task)
-    if ok then stream:abort() end
+    local made, stream = pcall(task.result, task)
+    if made then stream:abort() end
   end
+  if ok then return end
+  if race.winner then race.winner:abort() end
+  error(err, 0)
 end
 
 -- The tasks that have ended: the first stream wins; or note the first error.
