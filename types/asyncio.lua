@@ -1351,7 +1351,7 @@ function Stream:shutdown(how) end
 ---@return asyncio.Stream #
 function asyncio.stdin(opts) end
 
----The standard output as a Stream. What `print` has written before comes out before. What was written goes out also if the script ends before: by its end, `os.exit` or an error. Closing leaves descriptor 1 open.
+---The standard output as a Stream. What `print` has written before comes out before. What was written goes out also if the script ends before: by its end, `os.exit` in the same thread, or an error. Closing leaves descriptor 1 open.
 ---@param opts? table limit (integer, bytes; see stdin)
 ---@return asyncio.Stream #
 function asyncio.stdout(opts) end
