@@ -3,20 +3,10 @@
 
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
+local on_loop <const> = require "spec.on_loop"(it, assert)
 
-local function it_runs(name, fn)
-  it(name, function()
-    asyncio.run(function() asyncio.timeout(30 * helper.SLOW, fn, asyncio.get_running_loop()) end)
-  end)
-end
-
-local function assert_code(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, asyncio.OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
-end
+local it_runs <const> = on_loop.it_runs
+local assert_code <const> = on_loop.assert_code
 
 -- Loop:getaddrinfo gives this list while f runs.
 local function with_addresses(list, f, ...)

@@ -7,15 +7,14 @@
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
 local posix <const> = require "spec.posix"
+local on_loop <const> = require "spec.on_loop"(it, assert)
+
+local it_runs <const> = on_loop.it_runs
+local start <const> = on_loop.start
+local assert_code <const> = on_loop.assert_code
 
 local OSError <const> = asyncio.OSError
 local UNDER_VALGRIND <const> = (os.getenv("SPEC_LUA") or ""):find("valgrind", 1, true) ~= nil
-
-local function it_runs(name, fn)
-  it(name, function()
-    asyncio.run(function() asyncio.timeout(30 * helper.SLOW, fn, asyncio.get_running_loop()) end)
-  end)
-end
 
 -- The same with the two ends of a TCP connection.
 local function it_connects(name, fn)
@@ -27,20 +26,6 @@ local function it_connects(name, fn)
     local b <close> = listener:accept()
     fn(a, b)
   end)
-end
-
-local function start(object, method, ...)
-  local task <const> = asyncio.create_task(object[method], object, ...)
-  asyncio.sleep(0)
-  return task
-end
-
-local function assert_code(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
 end
 
 -- The number of the next descriptor: the same again if none was left open.

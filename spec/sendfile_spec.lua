@@ -5,19 +5,14 @@
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
 local virtual <const> = require "spec.virtual"
+local on_loop <const> = require "spec.on_loop"(it, assert)
+
+local assert_code <const> = on_loop.assert_code
 
 local function it_runs(name, fn)
   it(name, function()
     asyncio.run(function() asyncio.timeout(60 * helper.SLOW, fn, asyncio.get_running_loop()) end)
   end)
-end
-
-local function assert_code(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, asyncio.OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
 end
 
 -- Two ends of a TCP connection.

@@ -4,40 +4,19 @@
 
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
+local on_loop <const> = require "spec.on_loop"(it, assert)
 
-local OSError <const> = asyncio.OSError
+local it_runs <const> = on_loop.it_runs
+local start <const> = on_loop.start
+local assert_code <const> = on_loop.assert_code
+local assert_cancelled <const> = on_loop.assert_cancelled
+
 -- A sanitizer, or valgrind, keeps what is freed.
 local PLAIN <const> = (os.getenv("SPEC_LUA") or "") == ""
 local UNDER_VALGRIND <const> = (os.getenv("SPEC_LUA") or ""):find("valgrind", 1, true) ~= nil
 
-local function it_runs(name, fn)
-  it(name, function()
-    asyncio.run(function() asyncio.timeout(30 * helper.SLOW, fn, asyncio.get_running_loop()) end)
-  end)
-end
-
 local function spawn(fn, ...)
   return asyncio.create_task(fn, ...)
-end
-
-local function start(object, method, ...)
-  local task <const> = spawn(object[method], object, ...)
-  asyncio.sleep(0)
-  return task
-end
-
-local function assert_code(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
-end
-
-local function assert_cancelled(task)
-  local ok, err = pcall(asyncio.await, task)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, asyncio.CancelledError), tostring(err))
 end
 
 local function serve(handler, options)

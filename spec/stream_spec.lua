@@ -4,6 +4,9 @@
 
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
+local on_loop <const> = require "spec.on_loop"(it, assert)
+
+local start <const> = on_loop.start
 
 local OSError <const> = asyncio.OSError
 
@@ -30,13 +33,6 @@ end
 
 local function spawn(fn, ...)
   return asyncio.create_task(fn, ...)
-end
-
--- Starts a method of the object in a task and lets it begin to wait.
-local function start(object, method, ...)
-  local task <const> = spawn(object[method], object, ...)
-  asyncio.sleep(0)
-  return task
 end
 
 local function assert_raises(class, pattern, fn, ...)

@@ -5,22 +5,12 @@
 local asyncio <const> = require "asyncio"
 local helper <const> = require "spec.helper"
 local virtual <const> = require "spec.virtual"
+local on_loop <const> = require "spec.on_loop"(it, assert)
+
+local it_runs <const> = on_loop.it_runs
+local assert_code <const> = on_loop.assert_code
 
 local fs <const> = asyncio.fs
-
-local function it_runs(name, fn)
-  it(name, function()
-    asyncio.run(function() asyncio.timeout(30 * helper.SLOW, fn, asyncio.get_running_loop()) end)
-  end)
-end
-
-local function assert_code(code, fn, ...)
-  local ok, err = pcall(fn, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, asyncio.OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
-end
 
 -- A directory that is removed, with the files in it, at the end of the scope.
 local function directory()
