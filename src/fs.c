@@ -98,6 +98,28 @@ static int fs_k_path(lua_State *L, asy_Wait *w) {
   return 1;
 }
 
+typedef int fs_StartPath(uv_loop_t *uv, uv_fs_t *fs, const char *path, uv_fs_cb done);
+typedef int fs_StartPaths(uv_loop_t *uv, uv_fs_t *fs, const char *path, const char *path2,
+                          uv_fs_cb done);
+
+/* A function whose only argument is a path. */
+static int fs_with_path(lua_State *L, fs_StartPath *start, asy_Cont *k) {
+  const char *path = asy_request_check_path(L, 1);
+  asy_Wait *w;
+  asy_Request *r = fs_enter(L, &w, 1);
+  if (!r) return asy_wait_outside(L, asy_state(L));
+  return fs_park(L, w, start(fs_uv(w), &r->fs, path, asy_request_on_done), k);
+}
+
+/* One that has two paths, and no result. */
+static int fs_with_paths(lua_State *L, fs_StartPaths *start) {
+  const char *path = asy_request_check_path(L, 1), *path2 = asy_request_check_path(L, 2);
+  asy_Wait *w;
+  asy_Request *r = fs_enter(L, &w, 2);
+  if (!r) return asy_wait_outside(L, asy_state(L));
+  return fs_park(L, w, start(fs_uv(w), &r->fs, path, path2, asy_request_on_done), fs_k_nothing);
+}
+
 /* Permission bits: a number, or a string of octal digits. */
 static int fs_mode_of(lua_State *L, int idx) {
   int isnum;
@@ -177,11 +199,7 @@ ino, blksize, blocks
 @see https://docs.python.org/3/library/os.html#os.stat
 */
 static int fs_stat(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_stat(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_stat);
+  return fs_with_path(L, uv_fs_stat, fs_k_stat);
 }
 
 /***
@@ -196,11 +214,7 @@ Look at a file; of a symbolic link, at the link itself.
 @see https://docs.python.org/3/library/os.html#os.lstat
 */
 static int fs_lstat(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_lstat(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_stat);
+  return fs_with_path(L, uv_fs_lstat, fs_k_stat);
 }
 
 static int fs_k_access(lua_State *L, asy_Wait *w) {
@@ -372,12 +386,7 @@ asyncio.fs.rename(path, path .. ".new"); asyncio.fs.unlink(path .. ".new")
 @see https://docs.python.org/3/library/os.html#os.replace
 */
 static int fs_rename(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1), *new_path = asy_request_check_path(L, 2);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 2);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_rename(fs_uv(w), &r->fs, path, new_path, asy_request_on_done),
-                 fs_k_nothing);
+  return fs_with_paths(L, uv_fs_rename);
 }
 
 /***
@@ -392,11 +401,7 @@ Remove a file.
 @see https://docs.python.org/3/library/os.html#os.unlink
 */
 static int fs_unlink(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_unlink(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_nothing);
+  return fs_with_path(L, uv_fs_unlink, fs_k_nothing);
 }
 
 /***
@@ -411,11 +416,7 @@ Remove an empty directory.
 @see https://docs.python.org/3/library/os.html#os.rmdir
 */
 static int fs_rmdir(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_rmdir(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_nothing);
+  return fs_with_path(L, uv_fs_rmdir, fs_k_nothing);
 }
 
 /***
@@ -460,12 +461,7 @@ assert(asyncio.fs.stat(path).nlink == 2); asyncio.fs.unlink(path); asyncio.fs.un
 @see https://docs.python.org/3/library/os.html#os.link
 */
 static int fs_link(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1), *new_path = asy_request_check_path(L, 2);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 2);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_link(fs_uv(w), &r->fs, path, new_path, asy_request_on_done),
-                 fs_k_nothing);
+  return fs_with_paths(L, uv_fs_link);
 }
 
 /***
@@ -505,11 +501,7 @@ asyncio.fs.rmdir(dir)
 @see https://docs.python.org/3/library/os.html#os.readlink
 */
 static int fs_readlink(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_readlink(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_path);
+  return fs_with_path(L, uv_fs_readlink, fs_k_path);
 }
 
 /***
@@ -524,11 +516,7 @@ The absolute path of a file that exists, without links, `.` and `..` in it.
 @see https://docs.python.org/3/library/os.path.html#os.path.realpath
 */
 static int fs_realpath(lua_State *L) {
-  const char *path = asy_request_check_path(L, 1);
-  asy_Wait *w;
-  asy_Request *r = fs_enter(L, &w, 1);
-  if (!r) return asy_wait_outside(L, asy_state(L));
-  return fs_park(L, w, uv_fs_realpath(fs_uv(w), &r->fs, path, asy_request_on_done), fs_k_path);
+  return fs_with_path(L, uv_fs_realpath, fs_k_path);
 }
 
 /* ---- chmod, utime */
