@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* arena.h - where received bytes lie until they are read.
  *
- * libuv reads into one block that all streams of a loop share, the arena. What has arrived stays
- * there (the stream's input borrows it), and the task that reads makes its Lua string straight from
- * it: one copy. When the arena is full, what nobody has read yet is moved into buffers of its own.
- * While every chunk is read in the turn in which it came, which is the rule, the same few pages at
- * the front of the arena are used again and again and stay in the cache. */
+ * libuv, or the task that waits for the bytes, reads into one block that all streams of a loop
+ * share, the arena. What has arrived stays there (the stream's input borrows it), and the task that
+ * reads makes its Lua string straight from it: one copy. When the arena is full, what nobody has
+ * read yet is moved into buffers of its own. While every chunk is read in the turn in which it
+ * came, which is the rule, the same few pages at the front of the arena are used again and again
+ * and stay in the cache. */
 #ifndef ASY_ARENA_H
 #define ASY_ARENA_H
 

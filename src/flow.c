@@ -395,20 +395,50 @@ int asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
   return err;
 }
 
+/* Does somebody wait who is content with any number of bytes, and can take them himself? Not while
+ * output waits: of a connection that was reset the system tells only once, and libuv, which writes
+ * after it has read, would be the one to hear it. */
+static bool flow_has_taker(const asy_Stream *s) {
+  asy_Link *link = asy_list_first(&s->readers);
+  return ASY_SYS_READS_ALL && link && s->need <= 1 && s->input.buffer.count == 0 &&
+         asy_list_is_empty(&s->output) && flow_wait_of(link)->state == ASY_WAIT_PARKED;
+}
+
+/* Bytes are there. A taker reads them in his own turn (libuv is told "no room", and leaves it at
+ * that): so they are received, made a string and used while they are in the cache, instead of those
+ * of all connections being received first. */
 static void flow_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   (void)suggested;
-  asy_arena_alloc(ASY_CONTAINER(handle, asy_Stream, uv.handle)->res.loop, buf);
+  asy_Stream *s = ASY_CONTAINER(handle, asy_Stream, uv.handle);
+  if (flow_has_taker(s)) {
+    s->arrived = true;
+    flow_wake(asy_list_first(&s->readers), 0);
+    *buf = uv_buf_init(NULL, 0);
+  } else {
+    asy_arena_alloc(s->res.loop, buf);
+  }
 }
 
 static void flow_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   asy_Stream *s = ASY_CONTAINER(stream, asy_Stream, uv.stream);
   if (n == 0 || n == UV_ENOBUFS)
-    return; /* EAGAIN; or the arena is full: libuv asks again in its next poll */
+    return; /* EAGAIN; or a taker reads, or the arena is full: libuv asks again in its next poll */
   int err = n < 0 ? (int)n : asy_arena_receive(s->res.loop, &s->input, buf->base, (size_t)n);
   if (err)
     asy_flow_feed_end(s, err);
   else
     flow_received(s);
+}
+
+void asy_flow_pull(asy_Stream *s) {
+  uv_buf_t buf;
+  if (!s->arrived) return;
+  s->arrived = false;
+  if (s->input.buffer.count || s->eof || s->read_error || asy_flow_is_closed(s)) return;
+  asy_arena_alloc(s->res.loop, &buf);
+  if (!buf.len) return; /* he waits again, and libuv tells again */
+  long n = asy_sys_read(s->fd, buf.base, buf.len);
+  if (n != UV_EAGAIN) flow_on_read(&s->uv.stream, n == 0 ? UV_EOF : n, &buf);
 }
 
 int asy_flow_read_start(asy_Stream *s) {
@@ -685,9 +715,9 @@ void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {
 }
 
 asy_Stream *asy_flow_resumed(lua_State *L, asy_Wait *w) {
+  asy_Stream *s = asy_flow_at(L, 1); /* it was checked before the wait */
   asy_list_remove(&w->link);
-  if (!asy_wait_failed(w)) return asy_flow_check(L, w->loop->S, 1);
-  asy_Stream *s = asy_flow_at(L, 1);
+  if (!asy_wait_failed(w)) return s ? s : asy_flow_check(L, w->loop->S, 1);
   if (s && flow_is_on_demand(s) && asy_list_is_empty(&s->readers)) flow_read_stop(s);
   asy_wait_raise(L, w);
   return NULL;

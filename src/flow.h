@@ -111,6 +111,7 @@ struct asy_Stream {
   uint8_t kind;    /* asy_FlowKind */
   bool has_handle; /* uv.tcp, uv.pipe, or uv.listener.poll, is initialised */
   bool reading;    /* uv_read_start was called and not stopped */
+  bool arrived;    /* bytes are there that the reader who was woken takes himself: asy_flow_pull */
   bool eof;        /* nothing more will come */
   bool closing;    /* close() was called */
   bool no_more;    /* write_eof() was called: shut down when the output is empty */
@@ -224,6 +225,9 @@ ASY_FUNC void asy_flow_take(asy_Stream *s, size_t n);
 /* The carrier has received bytes: 0 or UV_ENOMEM. The end of the stream (UV_EOF), or an error. */
 ASY_FUNC int asy_flow_feed(asy_Stream *s, const char *data, size_t n);
 ASY_FUNC void asy_flow_feed_end(asy_Stream *s, int err);
+
+/* At the beginning of a reader's turn: fetch what was left in the kernel for him. */
+ASY_FUNC void asy_flow_pull(asy_Stream *s);
 
 /* Whoever is first in `readers` has something to do: wake him. */
 ASY_FUNC void asy_flow_hand_on(asy_Stream *s);

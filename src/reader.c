@@ -59,6 +59,13 @@ static int reader_push(lua_State *L, asy_Stream *s, size_t n) {
   return 1;
 }
 
+/* How a continuation begins. */
+static asy_Stream *reader_resumed(lua_State *L, asy_Wait *w) {
+  asy_Stream *s = asy_flow_resumed(L, w);
+  asy_flow_pull(s);
+  return s;
+}
+
 /* ---- read(n): what there is */
 
 static int reader_k_some(lua_State *L, asy_Wait *w);
@@ -80,7 +87,7 @@ static int reader_try_some(lua_State *L, asy_Wait *w, asy_Stream *s) {
 }
 
 static int reader_k_some(lua_State *L, asy_Wait *w) {
-  return reader_try_some(L, w, asy_flow_resumed(L, w));
+  return reader_try_some(L, w, reader_resumed(L, w));
 }
 
 /* ---- read(), read(-1), read("a"): all until the end */
@@ -100,7 +107,7 @@ static int reader_try_all(lua_State *L, asy_Wait *w, asy_Stream *s) {
 }
 
 static int reader_k_all(lua_State *L, asy_Wait *w) {
-  return reader_try_all(L, w, asy_flow_resumed(L, w));
+  return reader_try_all(L, w, reader_resumed(L, w));
 }
 
 /* ---- readexactly(n) */
@@ -138,7 +145,7 @@ static int reader_try_exactly(lua_State *L, asy_Wait *w, asy_Stream *s) {
 }
 
 static int reader_k_exactly(lua_State *L, asy_Wait *w) {
-  return reader_try_exactly(L, w, asy_flow_resumed(L, w));
+  return reader_try_exactly(L, w, reader_resumed(L, w));
 }
 
 /***
@@ -236,7 +243,7 @@ static int reader_try_until(lua_State *L, asy_Wait *w, asy_Stream *s) {
 }
 
 static int reader_k_until(lua_State *L, asy_Wait *w) {
-  return reader_try_until(L, w, asy_flow_resumed(L, w));
+  return reader_try_until(L, w, reader_resumed(L, w));
 }
 
 /* Put 0, where to begin, at index 2, and the separators, a string or a list of strings, behind it.
@@ -321,7 +328,7 @@ static int reader_try_line(lua_State *L, asy_Wait *w, asy_Stream *s) {
 }
 
 static int reader_k_line(lua_State *L, asy_Wait *w) {
-  return reader_try_line(L, w, asy_flow_resumed(L, w));
+  return reader_try_line(L, w, reader_resumed(L, w));
 }
 
 static int reader_line(lua_State *L, asy_Wait *w, asy_Stream *s, bool keep) {
@@ -474,9 +481,12 @@ static int reader_k_recv(lua_State *L, asy_Wait *w);
 
 /* [2] = n. `again`: it has waited before, and is still the first. */
 static int reader_try_recv(lua_State *L, asy_Wait *w, asy_Stream *s, bool again) {
-  size_t n = (size_t)lua_tointeger(L, 2), count = s->input.buffer.count;
+  size_t count = s->input.buffer.count;
   bool alone = asy_list_is_empty(&s->readers);
-  if (count && (alone || again)) return reader_push(L, s, count < n ? count : n);
+  if (count && (alone || again)) {
+    size_t n = (size_t)lua_tointeger(L, 2);
+    return reader_push(L, s, count < n ? count : n);
+  }
   if (s->eof && (alone || again)) {
     lua_pushnil(L);
     return 1;
@@ -493,8 +503,10 @@ static int reader_try_recv(lua_State *L, asy_Wait *w, asy_Stream *s, bool again)
 /* The next one in the queue is woken first, so that he has his turn even if this one fails; if
  * there is nothing left then, he waits on, still the first. */
 static int reader_k_recv(lua_State *L, asy_Wait *w) {
+  asy_Stream *s = asy_flow_at(L, 1);
   asy_list_remove(&w->link);
-  if (asy_flow_at(L, 1)) asy_flow_hand_on(asy_flow_at(L, 1));
+  if (s && !asy_wait_failed(w)) asy_flow_pull(s);
+  if (s) asy_flow_hand_on(s);
   return reader_try_recv(L, w, asy_flow_resumed(L, w), true);
 }
 
@@ -503,14 +515,15 @@ static int reader_recv_at(lua_State *L, int self) {
   asy_State *S = asy_state(L);
   asy_Loop *loop = self == 2 ? asy_check_loop(L, S, 1) : NULL;
   asy_Stream *s = asy_flow_check(L, S, self);
-  luaL_argcheck(L, luaL_checkinteger(L, self + 1) >= 0, self + 1, "negative number of bytes");
+  lua_Integer n = luaL_checkinteger(L, self + 1);
+  luaL_argcheck(L, n >= 0, self + 1, "negative number of bytes");
   asy_Wait *w = asy_wait_begin(L, S);
   if (!w) return asy_wait_outside(L, S);
   if (loop && loop != w->loop) return luaL_error(L, "this is not the running event loop");
   lua_settop(L, self + 1);
   if (loop) lua_remove(L, 1);
   reader_check(L, S, s, w, "recv");
-  if (lua_tointeger(L, 2) == 0) {
+  if (n == 0) {
     lua_pushliteral(L, "");
     return 1;
   }

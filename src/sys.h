@@ -129,6 +129,20 @@ static inline int asy_sys_connect(uv_os_sock_t fd, const struct sockaddr *addr, 
   return err ? asy_sys_error() : 0;
 }
 
+/* Can asy_sys_read read what uv_read_start watches? */
+#define ASY_SYS_READS_ALL 1
+
+/* From a socket or pipe that does not block. How many bytes, 0 at the end, UV_EAGAIN, or an error.
+ */
+static inline long asy_sys_read(uv_os_sock_t fd, char *bytes, size_t size) {
+  ssize_t n;
+  do
+    n = read(fd, bytes, size);
+  while (n < 0 && errno == EINTR);
+  if (n >= 0) return (long)n;
+  return errno == EWOULDBLOCK ? UV_EAGAIN : asy_sys_error();
+}
+
 /* One datagram, of which what is behind `size` bytes is lost. Its length, UV_EAGAIN, or an error.
  */
 static inline long asy_sys_recvfrom(uv_os_sock_t fd, char *bytes, size_t size,
@@ -391,6 +405,14 @@ static inline int asy_sys_shutdown(uv_os_sock_t fd, int how) {
 
 static inline int asy_sys_connect(uv_os_sock_t fd, const struct sockaddr *addr, socklen_t length) {
   return connect(fd, addr, length) ? asy_sys_error() : 0;
+}
+
+/* libuv's pipes are no sockets here, and it begins its reads ahead. */
+#define ASY_SYS_READS_ALL 0
+
+static inline long asy_sys_read(uv_os_sock_t fd, char *bytes, size_t size) {
+  (void)fd, (void)bytes, (void)size;
+  return UV_ENOSYS;
 }
 
 static inline long asy_sys_recvfrom(uv_os_sock_t fd, char *bytes, size_t size,
