@@ -47,6 +47,7 @@ build = {
         "src/coro.c",
         "src/datagram.c",
         "src/deadlock.c",
+        "src/describe.c",
         "src/descriptor.c",
         "src/disk.c",
         "src/disposition.c",

@@ -30,7 +30,7 @@ static void deadlock_push_place(lua_State *L, asy_Task *task, bool is_main) {
       (is_main && deadlock_push_line(L, L)))
     return;
   asy_task_push(L, task);
-  lua_getiuservalue(L, -1, ASY_TASK_FUNCTION);
+  asy_task_push_function(L, -1, task);
   lua_pushfstring(L, " in %s()", asy_name_push(L, -1));
   lua_replace(L, -4);
   lua_pop(L, 2);

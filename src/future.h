@@ -53,8 +53,7 @@ enum {
   ASY_FUTURE_VALUE = 1, /* pending: ring of done-callback handles; then result, error, or message of
                        the cancellation */
   ASY_FUTURE_UVS = ASY_FUTURE_VALUE,
-  ASY_TASK_FUNCTION, /* of a Task: its function, for tostring */
-  ASY_TASK_KEPT,     /* of a Task: ASY_WAIT_KEPT */
+  ASY_TASK_KEPT, /* of a Task: ASY_WAIT_KEPT; when it is done: its function, for tostring */
   ASY_TASK_UVS = ASY_TASK_KEPT
 };
 

@@ -79,6 +79,7 @@ static const char *name_of_variable(lua_State *L, int f) {
 const char *asy_name_push(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   luaL_checkstack(L, 8, NULL);
+  if (lua_isnil(L, idx)) return lua_pushliteral(L, "function"); /* else any nil variable is it */
   const char *name = asy_name_global(L, idx);
   if (name) return name;
   name = name_of_variable(L, idx);

@@ -6,6 +6,7 @@
 #include "addr.h"
 #include "connect.h"
 #include "context.h"
+#include "describe.h"
 #include "error.h"
 #include "fd.h"
 #include "file.h"
@@ -56,6 +57,7 @@ static void state_open_rooms(lua_State *L, asy_State *S) {
   asy_coro_open(L, S);
   asy_task_open(L, S);
   asy_wrap_open(L, S);
+  asy_describe_open(L, S);
   asy_redeliver_open(L, S);
   asy_loop_open(L, S);
   asy_script_open(L, S);

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "error.h"
-#include "name.h"
 
 /* Gathers nested deeper than this are cancelled without their children: each level takes C stack.
  */
@@ -125,6 +124,9 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   } else {
     task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
   }
+  lua_pushvalue(L, ASY_BASE_CALLED);
+  lua_setiuservalue(L, ASY_BASE_TASK, ASY_TASK_KEPT);
+  asy_wait_end(&task->wait);
   return 0;
 }
 
@@ -167,7 +169,6 @@ static void task_release(asy_Task *task, bool reusable) {
   asy_Wait *w = &task->wait;
   asy_Thread thread = {w->co, w->slot};
   asy_list_remove(&task->all);
-  asy_wait_end(w);
   w->state = ASY_WAIT_NONE;
   w->kind = NULL;
   w->co = NULL;
@@ -175,6 +176,18 @@ static void task_release(asy_Task *task, bool reusable) {
   lua_rawseti(loop->shelf, ASY_LOOP_TASKS, thread.slot);
   task_give_back(loop, thread,
                  reusable && !task->handed_out && !loop->debug && !lua_gethook(thread.co));
+}
+
+/* The thread of the task on top of L will be gone, or is: keep its function, not what it waits for.
+ */
+static void task_let_go(lua_State *L, asy_Task *task) {
+  asy_Wait *w = &task->wait;
+  asy_wait_push_slot(L, w, ASY_BASE_CALLED);
+  if (lua_isfunction(L, -1) || w->kept || w->paired)
+    lua_setiuservalue(L, -2, ASY_TASK_KEPT);
+  else
+    lua_pop(L, 1);
+  asy_wait_end(w);
 }
 
 /* ---- a step */
@@ -189,6 +202,7 @@ static int task_fail_protected(lua_State *L) {
 /* The thread died with an error value on top of its stack, outside our epilogue. */
 static void task_die(lua_State *L, asy_Task *task) {
   asy_task_push(L, task);
+  task_let_go(L, task);
   lua_pushcfunction(L, task_fail_protected);
   lua_pushvalue(L, -2);
   lua_xmove(task->wait.co, L, 1);
@@ -205,6 +219,7 @@ static void task_die(lua_State *L, asy_Task *task) {
 static void task_end_unstarted(lua_State *L, asy_Task *task) {
   asy_Wait *w = &task->wait;
   asy_task_push(L, task);
+  task_let_go(L, task);
   asy_wait_push_slot(L, w, ASY_BASE_MUST);
   w->must_cancel = false;
   asy_future_set_cancelled(L, -2, &task->fut, false);
@@ -262,7 +277,9 @@ static void task_fill_thread(lua_State *L, asy_State *S, asy_Wait *w, int nargs)
     lua_xmove(L, co, 1);
     w->has_context = true;
   }
-  lua_settop(co, 1 + ASY_BASE_HANDLER - 1);
+  lua_settop(co, 1 + ASY_BASE_CALLED - 1);
+  lua_pushvalue(L, -nargs - 1);
+  lua_xmove(L, co, 1);
   lua_pushcfunction(co, task_handler);
   lua_xmove(L, co, nargs + 1);
   lua_pushvalue(co, 1 + ASY_BASE_TASK);
@@ -275,8 +292,6 @@ static asy_Task *task_create(lua_State *L, asy_Loop *loop, int nargs) {
   bool few = nargs <= TASK_FEW_ARGS;
   if (ASY_UNLIKELY(!few)) luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_Task *task = (asy_Task *)(void *)asy_future_new_task(L, loop, sizeof *task);
-  lua_pushvalue(L, -nargs - 2);
-  lua_setiuservalue(L, -2, ASY_TASK_FUNCTION);
   asy_Thread thread = task_take_thread(L, loop);
   if (ASY_UNLIKELY(!few) && !lua_checkstack(thread.co, nargs + ASY_BASE_FUNCTION + 1)) {
     task_give_back(loop, thread, true);
@@ -418,6 +433,7 @@ void asy_task_close(lua_State *L, asy_Task *task) {
   luaL_checkstack(L, LUA_MINSTACK, NULL);
   asy_task_push(L, task);
   asy_wait_drop(w);
+  task_let_go(L, task);
   S->forbidden = "while its loop closes";
   if (lua_status(w->co) == LUA_YIELD && asy_closethread(w->co, L) != LUA_OK) {
     lua_xmove(w->co, L, 1);
@@ -446,6 +462,18 @@ void asy_task_push_all(lua_State *L, asy_Loop *loop) {
     asy_task_push(L, ASY_CONTAINER(link, asy_Task, all));
     lua_rawseti(L, -2, ++i);
   }
+}
+
+void asy_task_push_function(lua_State *L, int idx, asy_Task *task) {
+  idx = lua_absindex(L, idx);
+  if (!asy_future_is_done(&task->fut)) {
+    asy_wait_push_slot(L, &task->wait, ASY_BASE_CALLED);
+    if (lua_isfunction(L, -1)) return;
+    lua_pop(L, 1);
+  }
+  if (lua_getiuservalue(L, idx, ASY_TASK_KEPT) == LUA_TFUNCTION) return;
+  lua_pop(L, 1);
+  lua_pushnil(L);
 }
 
 const char *asy_task_push_name(lua_State *L, int idx, asy_Task *task) {
@@ -631,7 +659,7 @@ static int task_all_tasks(lua_State *L) {
 
 /* ---- methods */
 
-static asy_Task *task_check(lua_State *L, int arg) {
+asy_Task *asy_task_check(lua_State *L, int arg) {
   asy_State *S = asy_state(L);
   asy_Future *fut = asy_future_test(L, S, arg);
   if (fut && fut->is_task) return (asy_Task *)(void *)fut;
@@ -648,7 +676,7 @@ The task's name.
 @see asyncio-task.html#asyncio.Task.get_name
 */
 static int task_get_name(lua_State *L) {
-  asy_task_push_name(L, 1, task_check(L, 1));
+  asy_task_push_name(L, 1, asy_task_check(L, 1));
   return 1;
 }
 
@@ -663,7 +691,7 @@ Give the task a name.
 @see asyncio-task.html#asyncio.Task.set_name
 */
 static int task_set_name(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
+  asy_Task *task = asy_task_check(L, 1);
   luaL_checkany(L, 2);
   luaL_tolstring(L, 2, NULL);
   asy_extra_set(L, asy_state(L), 1, "name");
@@ -682,7 +710,7 @@ The Lua thread on which the task runs. It must not be resumed or closed by hand.
 @see asyncio-task.html#asyncio.Task.get_coro
 */
 static int task_get_coro(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
+  asy_Task *task = asy_task_check(L, 1);
   if (asy_future_is_done(&task->fut)) {
     lua_pushnil(L);
     return 1;
@@ -704,7 +732,7 @@ How many requests to cancel the task are pending: calls of cancel less calls of 
 @see asyncio-task.html#asyncio.Task.cancelling
 */
 static int task_cancelling(lua_State *L) {
-  lua_pushinteger(L, task_check(L, 1)->cancels);
+  lua_pushinteger(L, asy_task_check(L, 1)->cancels);
   return 1;
 }
 
@@ -719,157 +747,14 @@ delivered yet.
 @see asyncio-task.html#asyncio.Task.uncancel
 */
 static int task_uncancel(lua_State *L) {
-  lua_pushinteger(L, asy_task_uncancel(task_check(L, 1)));
-  return 1;
-}
-
-/* Push the traceback of the pending task at idx: of the coroutine in which it waits, then of its
- * own thread. */
-static void task_push_stack(lua_State *L, asy_Task *task) {
-  asy_Wait *w = &task->wait;
-  bool inner = w->kind && w->parked && w->parked != w->co && lua_status(w->parked) == LUA_YIELD;
-  if (inner) {
-    luaL_traceback(L, w->parked, NULL, 0);
-    luaL_traceback(L, w->co, lua_tostring(L, -1), 0);
-    lua_remove(L, -2);
-  } else {
-    luaL_traceback(L, w->co, NULL, w->co == L ? 1 : 0);
-  }
-}
-
-/***
-The task's stack as text: where it waits, or where the error was raised.
-@function Task:traceback
-@treturn ?string nil for a task that has finished or was cancelled
-@waits no
-@raise argument error
-@usage assert(asyncio.current_task():traceback():match "stack traceback")
-@see asyncio-task.html#asyncio.Task.get_stack
-*/
-static int task_traceback(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
-  lua_settop(L, 1);
-  if (task->wait.co)
-    task_push_stack(L, task);
-  else
-    asy_future_push_traceback(L, 1, &task->fut);
-  if (lua_isnil(L, 2)) return 1;
-  asy_extra_get(L, asy_state(L), 1, "created");
-  if (lua_isstring(L, 3))
-    lua_pushfstring(L, "%s\nthe task was created here:\n%s", lua_tostring(L, 2),
-                    lua_tostring(L, 3));
-  else
-    lua_pop(L, 1);
-  return 1;
-}
-
-static int task_tostring(lua_State *L);
-
-/***
-Write the task and its stack to stderr.
-@function Task:print_stack
-@return nothing
-@waits no
-@raise argument error
-@usage if false then asyncio.current_task():print_stack() end
-@see asyncio-task.html#asyncio.Task.print_stack
-*/
-static int task_print_stack(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
-  task_tostring(L);
-  lua_replace(L, 2);
-  lua_settop(L, 2);
-  if (task->wait.co)
-    task_push_stack(L, task);
-  else
-    asy_future_push_traceback(L, 1, &task->fut);
-  lua_writestringerror("%s\n", lua_tostring(L, 2));
-  if (lua_isstring(L, 3)) lua_writestringerror("%s\n", lua_tostring(L, 3));
-  return 0;
-}
-
-/* Push "file:line" where the pending task's own function is now, or where it is defined. */
-static const char *task_push_line(lua_State *L, asy_Task *task, int fn) {
-  lua_Debug ar, lowest;
-  bool found = false;
-  if (task->wait.co && task->wait.started) {
-    for (int level = 0; lua_getstack(task->wait.co, level, &ar); level++) {
-      lua_getinfo(task->wait.co, "Sl", &ar);
-      if (ar.currentline <= 0) continue;
-      lowest = ar;
-      found = true;
-    }
-    if (found) return lua_pushfstring(L, "%s:%d", lowest.short_src, lowest.currentline);
-  }
-  if (!lua_isfunction(L, fn)) return lua_pushliteral(L, "?");
-  lua_pushvalue(L, fn);
-  lua_getinfo(L, ">S", &ar);
-  if (ar.linedefined <= 0) return lua_pushstring(L, ar.short_src);
-  return lua_pushfstring(L, "%s:%d", ar.short_src, ar.linedefined);
-}
-
-/* Push "Task pending name='Task-1' coro=<f() running at x.lua:1>" for the Task at idx. */
-static void task_push_head(lua_State *L, int idx, asy_Task *task) {
-  static const char *const states[] = {"pending", "finished", "finished", "cancelled"};
-  const char *state =
-      task->fut.state == ASY_PENDING && task->cancels > 0 ? "cancelling" : states[task->fut.state];
-  int top = lua_gettop(L);
-  asy_task_push_name(L, idx, task);
-  lua_getiuservalue(L, idx, ASY_TASK_FUNCTION);
-  asy_name_push(L, top + 2);
-  task_push_line(L, task, top + 2);
-  lua_pushfstring(L, "Task %s name='%s' coro=<%s() %s %s>", state, lua_tostring(L, top + 1),
-                  lua_tostring(L, top + 3),
-                  asy_future_is_done(&task->fut) ? "done, defined at" : "running at",
-                  lua_tostring(L, top + 4));
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-}
-
-/* Push " wait_for=<...>" if the task awaits a future, else "". What a task that is awaited awaits
- * in its turn is left out: the chain may be long, or a ring. */
-static void task_push_awaited(lua_State *L, asy_Task *task) {
-  asy_Wait *w = &task->wait;
-  if (asy_future_is_done(&task->fut) || w->state != ASY_WAIT_PARKED || !asy_future_awaited(w)) {
-    lua_pushliteral(L, "");
-    return;
-  }
-  asy_Future *awaited = w->on;
-  int top = lua_gettop(L);
-  asy_wait_push_kept(L, w);
-  if (lua_touserdata(L, -1) != awaited)
-    lua_pushfstring(L, "%s at %p", awaited->is_task ? "Task" : "Future", (void *)awaited);
-  else if (awaited->is_task)
-    task_push_head(L, top + 1, (asy_Task *)(void *)awaited);
-  else
-    asy_future_push_shown(L, top + 1, awaited);
-  lua_pushfstring(L, " wait_for=<%s>", lua_tostring(L, -1));
-  lua_replace(L, top + 1);
-  lua_settop(L, top + 1);
-}
-
-static int task_tostring(lua_State *L) {
-  asy_Task *task = task_check(L, 1);
-  lua_settop(L, 1);
-  task_push_head(L, 1, task);
-  task_push_awaited(L, task);
-  asy_future_push_callbacks(L, 1, &task->fut);
-  asy_future_push_outcome(L, 1, &task->fut);
-  lua_pushfstring(L, "<%s%s%s%s>", lua_tostring(L, 2), lua_tostring(L, 3), lua_tostring(L, 4),
-                  lua_tostring(L, 5));
+  lua_pushinteger(L, asy_task_uncancel(asy_task_check(L, 1)));
   return 1;
 }
 
 void asy_task_open(lua_State *L, asy_State *S) {
-  static const luaL_Reg methods[] = {{"get_name", task_get_name},
-                                     {"set_name", task_set_name},
-                                     {"get_coro", task_get_coro},
-                                     {"cancelling", task_cancelling},
-                                     {"uncancel", task_uncancel},
-                                     {"traceback", task_traceback},
-                                     {"print_stack", task_print_stack},
-                                     {"__tostring", task_tostring},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"get_name", task_get_name}, {"set_name", task_set_name},
+                                     {"get_coro", task_get_coro}, {"cancelling", task_cancelling},
+                                     {"uncancel", task_uncancel}, {NULL, NULL}};
   static const luaL_Reg functions[] = {
       {"create_task", task_create_task},          {"Task", task_new},
       {"current_task", task_current_task},        {"all_tasks", task_all_tasks},

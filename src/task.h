@@ -12,14 +12,14 @@
 struct asy_Task {
   asy_Future fut; /* first: a Task is a Future */
   asy_Wait wait;
-  asy_Link all;          /* in asy_Loop.tasks until it is done */
-  uint64_t number;       /* of the default name Task-<number>; 0: a name was set (extras) */
-  int cancels;           /* cancel requests not withdrawn by uncancel */
-  unsigned cancelled_at; /* wait.parks at the last cancel: more parks since then mean that it was
-                            swallowed (shutdown) */
-  uint8_t deliveries;    /* cancellations delivered again while a Runner shuts down */
-  bool on_path;          /* a cancel() is passing through it down the chain of waits */
-  bool handed_out;       /* the thread is known outside: never used again */
+  asy_Link all;            /* in asy_Loop.tasks until it is done */
+  uint64_t number : 48;    /* of the default name Task-<number>; 0: a name was set (extras) */
+  uint64_t deliveries : 8; /* cancellations delivered again while a Runner shuts down */
+  bool on_path : 1;        /* a cancel() is passing through it down the chain of waits */
+  bool handed_out : 1;     /* the thread is known outside: never used again */
+  int cancels;             /* cancel requests not withdrawn by uncancel */
+  unsigned cancelled_at;   /* wait.parks at the last cancel: more parks since then mean that it was
+                              swallowed (shutdown) */
 };
 
 #define ASY_TASK_OF_WAIT(w) ASY_CONTAINER(w, asy_Task, wait)
@@ -55,6 +55,12 @@ ASY_FUNC void asy_task_close(lua_State *L, asy_Task *task);
 
 /* Push a list of all pending tasks, in the order of creation. [-0, +1, m] */
 ASY_FUNC void asy_task_push_all(lua_State *L, asy_Loop *loop);
+
+/* The Task at arg, or an argument error. [-0, +0, v] */
+ASY_FUNC asy_Task *asy_task_check(lua_State *L, int arg);
+
+/* Push the function of the task at idx, or nil if its thread was closed by hand. [-0, +1, -] */
+ASY_FUNC void asy_task_push_function(lua_State *L, int idx, asy_Task *task);
 
 /* Push the name of the task at idx. [-0, +1, m] */
 ASY_FUNC const char *asy_task_push_name(lua_State *L, int idx, asy_Task *task);

@@ -305,12 +305,6 @@ static void wait_let_go(lua_State *L, asy_Wait *w) {
 }
 
 void asy_wait_end(asy_Wait *w) {
-  lua_State *shelf = w->loop->shelf;
-  if (!w->kept && !w->paired) return;
-  lua_rawgeti(shelf, ASY_LOOP_TASKS, w->slot);
-  lua_pushnil(shelf);
-  lua_setiuservalue(shelf, -2, ASY_WAIT_KEPT);
-  lua_pop(shelf, 1);
   w->kept = NULL;
   w->inner = w->paired = false;
 }

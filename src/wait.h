@@ -90,13 +90,14 @@ enum {
   ASY_BASE_MESSAGE,   /* message of the cancelled wait; or the error object that was thrown into it
                          (thrown) */
   ASY_BASE_TRACEBACK, /* of the error that ends the task */
+  ASY_BASE_CALLED,    /* the task's function once more, for its name */
   ASY_BASE_HANDLER,   /* the message handler, then the function and its arguments */
   ASY_BASE_FUNCTION
 };
 
-/* User value of a Task: the userdata that it waits for. Once it has resumed an inner coroutine, a
- * table of that and the inner coroutine in which it waits. */
-#define ASY_WAIT_KEPT 3
+/* User value of a pending Task: the userdata that it waits for. Once it has resumed an inner
+ * coroutine, a table of that and the inner coroutine in which it waits. */
+#define ASY_WAIT_KEPT 2
 
 /* The wait record of a task. */
 struct asy_Wait {
@@ -127,19 +128,19 @@ struct asy_Wait {
                         above its base function */
   int status; /* for the waker to tell the continuation something (0 or a libuv code); 0 after the
                  park */
-  uint8_t state;    /* asy_WaitState */
-  bool started;     /* the first step has begun */
-  bool guarded;     /* not started, and asy_wait_guard lies on top of co's stack */
-  bool must_cancel; /* raise a CancelledError at the next step, whatever has come */
-  bool thrown;      /* ASY_BASE_MESSAGE holds an error object to be raised as it is */
-  bool hooked;      /* a hook of ours is set on co, to raise out of a bare yield */
-  bool has_context; /* ASY_BASE_CONTEXT is a table; context.c */
-  bool bad_yield;   /* the next step raises out of a coroutine.yield that had values */
-  bool parking;     /* it has parked in this step */
-  bool inner;       /* ASY_WAIT_KEPT holds an inner coroutine */
-  bool paired;      /* ASY_WAIT_KEPT is a table */
-  bool armed;       /* the loop is resuming this record now: a continuation may run */
-  bool refused;     /* `parked` was resumed by hand: its stack may hold more than `top` */
+  uint8_t state;        /* asy_WaitState */
+  bool started : 1;     /* the first step has begun */
+  bool guarded : 1;     /* not started, and asy_wait_guard lies on top of co's stack */
+  bool must_cancel : 1; /* raise a CancelledError at the next step, whatever has come */
+  bool thrown : 1;      /* ASY_BASE_MESSAGE holds an error object to be raised as it is */
+  bool hooked : 1;      /* a hook of ours is set on co, to raise out of a bare yield */
+  bool has_context : 1; /* ASY_BASE_CONTEXT is a table; context.c */
+  bool bad_yield : 1;   /* the next step raises out of a coroutine.yield that had values */
+  bool parking : 1;     /* it has parked in this step */
+  bool inner : 1;       /* ASY_WAIT_KEPT holds an inner coroutine */
+  bool paired : 1;      /* ASY_WAIT_KEPT is a table */
+  bool armed : 1;       /* the loop is resuming this record now: a continuation may run */
+  bool refused : 1;     /* `parked` was resumed by hand: its stack may hold more than `top` */
 };
 
 /* The record with which this thread may wait now; NULL if it may not: return asy_wait_outside then.
@@ -227,7 +228,7 @@ ASY_FUNC int asy_wait_guard(lua_State *L);
 /* Push it there, if the thread has not begun; the first step takes it away. [-0, +0, -] */
 ASY_FUNC void asy_wait_add_guard(asy_Wait *w);
 
-/* The task is done, and still held by its loop: let go of what it has waited for. [-0, +0, -] */
+/* The task is done: ASY_WAIT_KEPT holds something else from now on. [-0, +0, -] */
 ASY_FUNC void asy_wait_end(asy_Wait *w);
 
 /* How a step of a task's thread ended. */

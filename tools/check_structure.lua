@@ -17,7 +17,7 @@ local LAYERS <const> = {
   { name = "errors", rooms = { "core", "pin", "name", "option", "error" }, ordered = true },
   { name = "core", ordered = true,
     rooms = { "sys", "ready", "inbox", "timer", "wait", "context", "handle", "future", "coro",
-      "task", "redeliver", "interrupt", "deadlock", "loop" } },
+      "task", "describe", "redeliver", "interrupt", "deadlock", "loop" } },
   { name = "waiting lists", rooms = { "waiters" }, no_uv = true },
   { name = "on the core", no_uv = true,
     rooms = { "wrap", "gather", "scope", "semaphores", "barrier", "locks", "queue" } },

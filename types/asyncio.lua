@@ -27,6 +27,9 @@ local Coroutine = {}
 ---@class asyncio.DatagramSocket
 local DatagramSocket = {}
 
+---@class asyncio.Task: asyncio.Future
+local Task = {}
+
 ---@class asyncio.File
 local File = {}
 
@@ -80,9 +83,6 @@ local BoundedSemaphore = {}
 
 ---@class asyncio.Server
 local Server = {}
-
----@class asyncio.Task: asyncio.Future
-local Task = {}
 
 ---@class asyncio.Watcher
 local Watcher = {}
@@ -234,6 +234,13 @@ function DatagramSocket:fileno() end
 
 ---Close the socket. Whoever receives or sends is woken with an OSError whose code is "ECANCELED". Closing twice does nothing. The file of a unix socket that was bound stays.
 function DatagramSocket:close() end
+
+---The task's stack as text: where it waits, or where the error was raised.
+---@return string? # nil for a task that has finished or was cancelled
+function Task:traceback() end
+
+---Write the task and its stack to stderr.
+function Task:print_stack() end
 
 ---Test whether a value is an error object of a class.
 ---@param err any any value
@@ -1459,13 +1466,6 @@ function Task:cancelling() end
 ---Withdraw one request to cancel the task; the last one also withdraws a cancellation that was not delivered yet.
 ---@return integer # how many are left
 function Task:uncancel() end
-
----The task's stack as text: where it waits, or where the error was raised.
----@return string? # nil for a task that has finished or was cancelled
-function Task:traceback() end
-
----Write the task and its stack to stderr.
-function Task:print_stack() end
 
 ---Run a function on a thread of the loop's own, in a Lua state of that thread, and wait for its results. Tasks go on meanwhile. The function is a Lua function without upvalues (but for `_ENV`: globals are those of the thread's state), or the name of a function in a library. What it is given and what it returns is copied: nil, booleans, numbers, strings, and tables of these without metatables; a table that is reached in two ways stays one table. The thread's state has the standard libraries and this state's `package.path` and `package.cpath`; it is used again, so that globals and loaded modules stay for the next job that happens to run there. C modules that jobs use must bear to be used on several threads.
 ---

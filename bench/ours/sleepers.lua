@@ -2,7 +2,6 @@
 -- sleepers.lua N: N tasks sleep at the same time, each for a time of its own.
 local asyncio <const>, bench <const> = require "asyncio", require "benchutil"
 local n <const> = tonumber(arg[1])
-
 asyncio.run(function()
   local sum, delay, sleep, tasks = 0, bench.delays(), asyncio.sleep, {}
   bench.begin()
@@ -13,7 +12,6 @@ asyncio.run(function()
       return i
     end)
   end
-  local results = asyncio.gather(tasks)
-  for i = 1, n do sum = sum + results[i] end
+  for i = 1, n do sum = sum + tasks[i]:await() end
   bench.finish(n, sum)
 end)
