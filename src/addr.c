@@ -17,7 +17,7 @@
 /* ---- addresses */
 
 void asy_address_set(asy_Address *address, const struct sockaddr *from) {
-  memset(address, 0, sizeof *address);
+  address->family = 0;
   if (from->sa_family == AF_INET) {
     const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)from;
     memcpy(address->bytes, &in->sin_addr, 4);

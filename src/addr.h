@@ -11,14 +11,18 @@
 
 /* An address as a stream keeps it: a sockaddr that is small. */
 typedef struct asy_Address {
-  uint8_t bytes[16];
-  uint32_t scope; /* of IPv6 */
-  uint16_t port;
   uint8_t family; /* 0: none, 4 or 6 */
+  uint16_t port;
+  uint8_t bytes[16]; /* of IPv4 the first four */
+  uint32_t scope;    /* of IPv6 */
 } asy_Address;
+
+/* What is used of it for IPv4, and for none. */
+#define ASY_ADDRESS_SHORT (offsetof(asy_Address, bytes) + 4)
 
 #define ASY_ADDRESS_TEXT 96 /* bytes of the longest text, and its zero */
 
+/* Of an address of IPv4, or of none, nothing behind ASY_ADDRESS_SHORT is written. */
 ASY_FUNC void asy_address_set(asy_Address *address, const struct sockaddr *from);
 
 /* "127.0.0.1:80", "[::1]:80"; NULL if there is none. Returns text. [-0, +0, -] */

@@ -303,7 +303,7 @@ static void blocking_close(asy_Stream *s) {
 static void blocking_flush(asy_Stream *s) {
   asy_Port *p = s->uv.carried.other;
   blocking_Worker *w = p->worker;
-  if (!p->output || asy_list_is_empty(&s->output)) return;
+  if (!p->output || !asy_flow_first_output(s)) return;
   p->worker = NULL;
   if (w && blocking_quit(w, true)) {
     p->done += w->done;

@@ -100,8 +100,9 @@ static int connect_begin(lua_State *L, asy_Wait *w, const struct sockaddr *addr)
   if (err) return err;
   lua_replace(L, CONNECT_SOCKET);
   asy_Stream *s = asy_flow_at(L, CONNECT_SOCKET);
-  s->limit = asy_flow_limit(L, CONNECT_OPTIONS);
-  s->marks = asy_flow_marks(L, CONNECT_OPTIONS);
+  err =
+      asy_flow_configure(s, asy_flow_limit(L, CONNECT_OPTIONS), asy_flow_marks(L, CONNECT_OPTIONS));
+  if (err) return err;
   asy_socket_set(s, "nodelay", true); /* as asyncio does; of no consequence if it fails */
   err = connect_bind_local(L, s, addr->sa_family);
   return err ? err : asy_flow_connect(s, addr);
@@ -120,7 +121,7 @@ static int connect_try_next(lua_State *L, asy_Wait *w) {
   int err = connect_begin(L, w, (struct sockaddr *)&sa);
   if (err) return connect_failed(L, w, err, "connect", (struct sockaddr *)&sa);
   asy_Stream *s = asy_flow_at(L, CONNECT_SOCKET);
-  asy_list_append(&s->settling, &w->link);
+  asy_list_append(&s->extra->settling, &w->link);
   return asy_wait_park(L, w, &connect_wait, lua_touserdata(L, CONNECT_SOCKET), connect_k_connected);
 }
 
@@ -173,9 +174,8 @@ static int connect_use_socket(lua_State *L, asy_Wait *w, int arg) {
   asy_Stream *s = asy_flow_check(L, w->loop->S, idx);
   asy_flow_check_open(L, w->loop->S, s, w->loop, "open_connection");
   if (s->state != ASY_FLOW_OPEN) asy_option_error(L, arg, "sock", "a connected socket expected");
-  s->limit = asy_flow_limit(L, arg);
-  asy_flow_set_marks(s, asy_flow_marks(L, arg));
-  int err = asy_flow_read_start(s);
+  int err = asy_flow_configure(s, asy_flow_limit(L, arg), asy_flow_marks(L, arg));
+  if (!err) err = asy_flow_read_start(s);
   if (err) return asy_flow_raise(L, w->loop->S, s, err, "open_connection");
   lua_pushvalue(L, idx);
   return 2;
@@ -309,8 +309,8 @@ static int connect_open_unix(lua_State *L) {
   int err = asy_socket_push(L, w->loop, AF_UNIX);
   if (err) return asy_error_raise_os(L, S, err, "socket", NULL);
   asy_Stream *s = asy_flow_at(L, -1);
-  s->limit = asy_flow_limit(L, 2);
-  s->marks = asy_flow_marks(L, 2);
+  err = asy_flow_configure(s, asy_flow_limit(L, 2), asy_flow_marks(L, 2));
+  if (err) return asy_flow_raise(L, S, s, err, "open_unix_connection");
   lua_insert(L, 1);
   lua_settop(L, 2);
   lua_pushboolean(L, true);

@@ -27,6 +27,10 @@ static void flow_wake(asy_Link *link, int status) {
   if (asy_wait_wake(w)) w->status = status;
 }
 
+static void flow_wake_settling(asy_Stream *s, int status) {
+  if (s->extra) asy_wait_wake_all(&s->extra->settling, status);
+}
+
 /* ---- life */
 
 static void flow_finish(asy_Stream *s);
@@ -36,6 +40,7 @@ static void flow_forget_hold(asy_Stream *s);
 
 static void flow_free(asy_Stream *s) {
   asy_input_take(&s->input, s->input.buffer.count);
+  asy_free(s->extra);
   asy_free(s);
 }
 
@@ -49,37 +54,33 @@ static void flow_on_loop_close(asy_Closer *closer) {
   asy_Stream *s = ASY_CONTAINER(closer, asy_Stream, res.closer);
   asy_list_remove(&s->served.link);
   asy_list_clear(&s->readers);
-  asy_list_clear(&s->settling);
-  for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link))
+  if (s->extra) asy_list_clear(&s->extra->settling);
+  for (asy_Link *link = asy_flow_first_output(s); link; link = asy_flow_next_output(s, link))
     asy_list_clear(&ASY_CONTAINER(link, asy_Chunk, link)->waiters);
-  if (s->carrier && s->carrier->flush) s->carrier->flush(s);
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  if (carrier && carrier->flush) carrier->flush(s);
   flow_finish(s);
 }
 
-/* Of the record with the union's member in use. */
-#define FLOW_SIZE(member)                                                               \
-  (offsetof(asy_Stream, uv) +                                                           \
-   (sizeof(((asy_Stream *)NULL)->uv.member) > sizeof(((asy_Stream *)NULL)->uv.listener) \
-        ? sizeof(((asy_Stream *)NULL)->uv.member)                                       \
-        : sizeof(((asy_Stream *)NULL)->uv.listener)))
+/* Of the record whose union ends behind a member. Any but the last kind may come to listen. */
+#define FLOW_UP_TO(end) ((end) > FLOW_LISTENS ? (end) : FLOW_LISTENS)
+#define FLOW_LISTENS (offsetof(asy_Stream, uv.listener) + sizeof(asy_Listener))
 
 static asy_Stream *flow_create(asy_Loop *loop, asy_FlowKind kind) {
-  static const size_t sizes[] = {FLOW_SIZE(tcp), FLOW_SIZE(tcp), FLOW_SIZE(pipe), FLOW_SIZE(pipe),
-                                 sizeof(asy_Stream)};
+  static const size_t sizes[] = {
+      FLOW_UP_TO(offsetof(asy_Stream, uv.inet.peer) + ASY_ADDRESS_SHORT),
+      FLOW_UP_TO(offsetof(asy_Stream, uv.inet.peer) + sizeof(asy_Address)),
+      FLOW_UP_TO(offsetof(asy_Stream, uv.pipe) + sizeof(uv_pipe_t)),
+      FLOW_UP_TO(offsetof(asy_Stream, uv.pipe) + sizeof(uv_pipe_t)), sizeof(asy_Stream)};
   asy_Stream *s = asy_malloc(sizes[kind]);
   if (!s) return NULL;
-  memset(s, 0, offsetof(asy_Stream, uv));
+  memset(s, 0, sizes[kind]);
   s->kind = (uint8_t)kind;
   asy_resource_init(&s->res, loop, flow_on_loop_close);
   asy_resource_hold(&s->res, ASY_HELD_BY_UV); /* until it is closed, also while it has no handle */
   asy_input_init(&s->input);
   asy_list_init(&s->readers);
-  asy_list_init(&s->settling);
-  asy_list_init(&s->output);
-  asy_list_init(&s->member);
   asy_ready_init(&s->served, NULL);
-  s->limit = ASY_FLOW_LIMIT;
-  s->marks = ASY_FLOW_MARKS;
   s->fd = ASY_SYS_NO_SOCKET;
   return s;
 }
@@ -101,9 +102,8 @@ asy_Stream *asy_flow_new(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind) {
 asy_Stream *asy_flow_carried(asy_Loop *loop, const asy_Carrier *carrier) {
   asy_Stream *s = flow_create(loop, ASY_FLOW_CARRIED);
   if (!s) return NULL;
-  s->carrier = carrier;
+  s->uv.carried.carrier = carrier;
   s->state = ASY_FLOW_OPEN;
-  memset(&s->uv.carried, 0, sizeof s->uv.carried);
   s->uv.carried.fd = -1;
   return s;
 }
@@ -113,15 +113,22 @@ static int flow_open_handle(asy_Stream *s) {
   uv_loop_t *uv = asy_loop_uv(s->res.loop);
   bool is_tcp = s->kind == ASY_FLOW_INET || s->kind == ASY_FLOW_INET6;
   if (s->has_handle) return 0;
-  int err = is_tcp ? uv_tcp_init(uv, &s->uv.tcp) : uv_pipe_init(uv, &s->uv.pipe, 0);
+  int err = is_tcp ? uv_tcp_init(uv, &s->uv.inet.tcp) : uv_pipe_init(uv, &s->uv.pipe, 0);
   if (err) return err;
   s->has_handle = true;
-  err = is_tcp ? uv_tcp_open(&s->uv.tcp, s->fd) : uv_pipe_open(&s->uv.pipe, (uv_file)s->fd);
+  err = is_tcp ? uv_tcp_open(&s->uv.inet.tcp, s->fd) : uv_pipe_open(&s->uv.pipe, (uv_file)s->fd);
   if (err) {
     asy_sys_close(s->fd); /* uv_close closes only what libuv has taken */
     flow_finish(s);
   }
   return err;
+}
+
+/* The address of the other end, unless it is of another family than the record has room for. */
+static void flow_set_peer(asy_Stream *s, const struct sockaddr *peer) {
+  if ((peer->sa_family == AF_INET && s->kind == ASY_FLOW_INET) ||
+      (peer->sa_family == AF_INET6 && s->kind == ASY_FLOW_INET6))
+    asy_address_set(&s->uv.inet.peer, peer);
 }
 
 /* Begin the life of a record whose descriptor is connected. 0, or a libuv code: it is gone. */
@@ -140,24 +147,13 @@ int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind, const str
                    asy_Stream **out) {
   asy_Stream *s = asy_flow_new(loop, fd, kind);
   if (!s) return UV_ENOMEM;
-  asy_address_set(&s->peer, peer);
+  flow_set_peer(s, peer);
   return flow_begin(s, out);
 }
 
 int asy_flow_open_pipe(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind, asy_Stream **out) {
   asy_Stream *s = asy_flow_new(loop, fd, kind);
   return s ? flow_begin(s, out) : UV_ENOMEM;
-}
-
-bool asy_flow_owns(asy_Loop *loop, uv_os_sock_t fd) {
-  for (asy_Link *link = asy_list_first(&loop->resources); link;
-       link = asy_list_next(&loop->resources, link)) {
-    asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
-    if (closer->close == flow_on_loop_close &&
-        ASY_CONTAINER(closer, asy_Stream, res.closer)->fd == fd)
-      return true;
-  }
-  return false;
 }
 
 typedef struct flow_Connect {
@@ -172,23 +168,24 @@ static void flow_on_connect(uv_connect_t *req, int status) {
   if (s->state != ASY_FLOW_CONNECTING) return; /* closed meanwhile */
   s->res.loop->in_flight--;
   s->state = status ? ASY_FLOW_FRESH : ASY_FLOW_OPEN;
-  asy_wait_wake_all(&s->settling, status);
+  flow_wake_settling(s, status);
 }
 
 int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr) {
   int err = flow_open_handle(s);
   if (err) return err;
+  if (!asy_flow_extra(s)) return UV_ENOMEM;
   flow_Connect *c = asy_malloc(sizeof *c);
   if (!c) return UV_ENOMEM;
   c->s = s;
-  err = uv_tcp_connect(&c->req, &s->uv.tcp, addr, flow_on_connect);
+  err = uv_tcp_connect(&c->req, &s->uv.inet.tcp, addr, flow_on_connect);
   if (err == UV_ECONNABORTED) /* Linux says so, once, after a connect that has failed */
-    err = uv_tcp_connect(&c->req, &s->uv.tcp, addr, flow_on_connect);
+    err = uv_tcp_connect(&c->req, &s->uv.inet.tcp, addr, flow_on_connect);
   if (err) {
     asy_free(c);
     return err;
   }
-  asy_address_set(&s->peer, addr);
+  flow_set_peer(s, addr);
   s->state = ASY_FLOW_CONNECTING;
   s->res.loop->in_flight++;
   return 0;
@@ -211,21 +208,21 @@ static void flow_finish(asy_Stream *s) {
   s->state = ASY_FLOW_CLOSED;
   s->closing = true;
   s->reading = false;
-  flow_drop_output(s, asy_list_first(&s->output), UV_ECANCELED);
-  asy_wait_wake_all(&s->settling, UV_ECANCELED);
+  flow_drop_output(s, asy_flow_first_output(s), UV_ECANCELED);
+  flow_wake_settling(s, UV_ECANCELED);
   if (listening) {
     for (asy_Link *link; (link = asy_list_take(&s->uv.listener.accepted));)
-      asy_flow_release(ASY_CONTAINER(link, asy_Stream, member));
+      asy_flow_release(ASY_CONTAINER(link, asy_Stream, served.link));
   }
   flow_forget_hold(s);
-  asy_list_remove(&s->member);
-  if (s->group && asy_list_is_empty(&s->group->members)) s->group->on_empty(s->group);
+  if (s->group && --s->group->count == 0) s->group->on_empty(s->group);
   s->group = NULL;
   asy_resource_detach(&s->res);
-  if (s->carrier) s->carrier->close(s);
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  if (carrier) carrier->close(s);
   if (asy_list_is_empty(&s->readers)) asy_input_take(&s->input, s->input.buffer.count);
   if (s->has_handle) uv_close(&s->uv.handle, flow_on_close);
-  if (!s->carrier && (!s->has_handle || listening))
+  if (!carrier && (!s->has_handle || listening))
     asy_sys_close(s->fd); /* else libuv has closed it */
   s->fd = ASY_SYS_NO_SOCKET;
   if (!s->has_handle && asy_resource_release(&s->res, ASY_HELD_BY_UV)) flow_free(s);
@@ -236,14 +233,14 @@ void asy_flow_close(asy_Stream *s) {
   s->closing = true;
   if (s->state == ASY_FLOW_OPEN) flow_read_stop(s);
   asy_wait_wake_all(&s->readers, UV_ECANCELED);
-  for (asy_Link *link = asy_list_first(&s->output); link; link = asy_list_next(&s->output, link)) {
+  for (asy_Link *link = asy_flow_first_output(s); link; link = asy_flow_next_output(s, link)) {
     if (asy_list_is_empty(&ASY_CONTAINER(link, asy_Chunk, link)->waiters)) continue;
     flow_drop_output(s, link, UV_ECANCELED); /* what was written before it goes out */
     break;
   }
-  asy_Link *first = asy_list_first(&s->output);
+  asy_Link *first = asy_flow_first_output(s);
   bool just_a_rest =
-      first && !asy_list_next(&s->output, first) && ASY_CONTAINER(first, asy_Chunk, link)->sendall;
+      first && !asy_flow_next_output(s, first) && ASY_CONTAINER(first, asy_Chunk, link)->sendall;
   if (!first || just_a_rest) flow_finish(s); /* the rest of a sendall that was cancelled */
 }
 
@@ -256,13 +253,82 @@ void asy_flow_abort(asy_Stream *s) {
 void asy_flow_release(asy_Stream *s) {
   asy_resource_hold(&s->res, ASY_HELD_BY_LUA); /* if nobody holds it, at least this function does */
   asy_flow_close(s);
-  asy_wait_wake_all(&s->settling, UV_ECANCELED);
+  flow_wake_settling(s, UV_ECANCELED);
   /* Tasks hold the object, or it is pinned, but not if __gc was called by hand, or by lua_close,
    * after which they are gone. */
   asy_list_clear(&s->readers);
-  asy_list_clear(&s->settling);
+  if (s->extra) asy_list_clear(&s->extra->settling);
   asy_list_remove(&s->served.link);
   if (asy_resource_release(&s->res, ASY_HELD_BY_LUA)) flow_free(s);
+}
+
+/* ---- what few streams need; the clients of a server */
+
+asy_FlowExtra *asy_flow_extra(asy_Stream *s) {
+  asy_FlowExtra *extra = s->extra;
+  if (extra) return extra;
+  extra = asy_malloc(sizeof *extra);
+  if (!extra) return NULL;
+  asy_list_init(&extra->settling);
+  asy_list_init(&extra->output);
+  extra->queued = 0;
+  extra->limit = ASY_FLOW_LIMIT;
+  extra->marks = ASY_FLOW_MARKS;
+  extra->hold = NULL;
+  s->extra = extra;
+  return extra;
+}
+
+/* The output has grown or shrunk, or the marks have changed. */
+static void flow_queued(asy_Stream *s) {
+  const asy_FlowExtra *extra = s->extra;
+  if (extra->queued > extra->marks.high) {
+    s->full = true;
+  } else if (s->full && extra->queued <= extra->marks.low) {
+    s->full = false;
+    flow_wake_settling(s, 0);
+  }
+}
+
+int asy_flow_configure(asy_Stream *s, size_t limit, asy_Marks marks) {
+  const asy_Marks usual = ASY_FLOW_MARKS;
+  if (!s->extra && limit == ASY_FLOW_LIMIT && marks.high == usual.high && marks.low == usual.low)
+    return 0;
+  asy_FlowExtra *extra = asy_flow_extra(s);
+  if (!extra) return UV_ENOMEM;
+  extra->limit = limit;
+  extra->marks = marks;
+  flow_queued(s);
+  return 0;
+}
+
+void asy_flow_join(asy_Stream *s, asy_FlowSet *group) {
+  s->group = group;
+  group->count++;
+}
+
+/* The stream behind a resource of the loop; NULL: it is none. */
+static asy_Stream *flow_of_resource(asy_Link *link) {
+  asy_Closer *closer = ASY_CONTAINER(link, asy_Closer, link);
+  return closer->close == flow_on_loop_close ? ASY_CONTAINER(closer, asy_Stream, res.closer) : NULL;
+}
+
+void asy_flow_each(asy_Loop *loop, const asy_FlowSet *group, void (*f)(asy_Stream *s)) {
+  asy_Link *next;
+  for (asy_Link *link = asy_list_first(&loop->resources); link; link = next) {
+    asy_Stream *s = flow_of_resource(link);
+    next = asy_list_next(&loop->resources, link);
+    if (s && s->group == group) f(s);
+  }
+}
+
+bool asy_flow_owns(asy_Loop *loop, uv_os_sock_t fd) {
+  for (asy_Link *link = asy_list_first(&loop->resources); link;
+       link = asy_list_next(&loop->resources, link)) {
+    const asy_Stream *s = flow_of_resource(link);
+    if (s && s->fd == fd) return true;
+  }
+  return false;
 }
 
 /* ---- listening */
@@ -286,7 +352,7 @@ static void flow_accept_many(asy_Stream *s) {
       l->error = err;
       break;
     }
-    asy_list_append(&l->accepted, &conn->member);
+    asy_list_append(&l->accepted, &conn->served.link);
   }
   if (l->error || !asy_list_is_empty(&l->accepted)) l->arrived(s);
 }
@@ -301,7 +367,7 @@ static void flow_accept_waited(asy_Stream *s) {
     anybody = true;
     int err = asy_flow_accept(s, &conn);
     if (err == UV_EAGAIN) break;
-    if (!err) asy_list_append(&s->uv.listener.accepted, &conn->member);
+    if (!err) asy_list_append(&s->uv.listener.accepted, &conn->served.link);
     flow_wake(link, err);
     if (err) break;
   }
@@ -356,8 +422,9 @@ void asy_flow_unwatch(asy_Stream *s) {
 static void flow_read_stop(asy_Stream *s) {
   if (!s->reading) return;
   s->reading = false;
-  if (s->carrier)
-    s->carrier->read_stop(s);
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  if (carrier)
+    carrier->read_stop(s);
   else
     uv_read_stop(&s->uv.stream);
 }
@@ -368,14 +435,15 @@ void asy_flow_hand_on(asy_Stream *s) {
 }
 
 static bool flow_is_on_demand(const asy_Stream *s) {
-  return s->carrier && s->carrier->on_demand;
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  return carrier && carrier->on_demand;
 }
 
 /* Bytes have come. Past the limit reading stops, unless somebody waits for more. */
 static void flow_received(asy_Stream *s) {
   size_t count = s->input.buffer.count;
   bool more = !asy_list_is_empty(&s->readers) && count < s->need;
-  if (!more && (count > 2 * s->limit || flow_is_on_demand(s))) flow_read_stop(s);
+  if (!more && (count > 2 * asy_flow_get_limit(s) || flow_is_on_demand(s))) flow_read_stop(s);
   asy_flow_hand_on(s);
 }
 
@@ -401,7 +469,7 @@ int asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
 static bool flow_has_taker(const asy_Stream *s) {
   asy_Link *link = asy_list_first(&s->readers);
   return ASY_SYS_READS_ALL && link && s->need <= 1 && s->input.buffer.count == 0 &&
-         asy_list_is_empty(&s->output) && flow_wait_of(link)->state == ASY_WAIT_PARKED;
+         !asy_flow_first_output(s) && flow_wait_of(link)->state == ASY_WAIT_PARKED;
 }
 
 /* Bytes are there. A taker reads them in his own turn (libuv is told "no room", and leaves it at
@@ -444,8 +512,9 @@ void asy_flow_pull(asy_Stream *s) {
 int asy_flow_read_start(asy_Stream *s) {
   if (s->reading || s->eof || s->read_error) return 0;
   s->reading = true; /* a carrier may have bytes at once */
-  int err = s->carrier ? s->carrier->read_start(s) : asy_arena_prepare(s->res.loop);
-  if (!err && !s->carrier) err = uv_read_start(&s->uv.stream, flow_on_alloc, flow_on_read);
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  int err = carrier ? carrier->read_start(s) : asy_arena_prepare(s->res.loop);
+  if (!err && !carrier) err = uv_read_start(&s->uv.stream, flow_on_alloc, flow_on_read);
   if (err) s->reading = false;
   return err;
 }
@@ -458,7 +527,7 @@ int asy_flow_need(asy_Stream *s, size_t need) {
 void asy_flow_take(asy_Stream *s, size_t n) {
   asy_input_take(&s->input, n);
   if (s->reading || s->state != ASY_FLOW_OPEN || s->closing || flow_is_on_demand(s)) return;
-  if (s->input.buffer.count <= s->limit)
+  if (s->input.buffer.count <= asy_flow_get_limit(s))
     asy_flow_read_start(s); /* if that fails, the next who waits is told: he tries it again */
 }
 
@@ -466,39 +535,32 @@ void asy_flow_take(asy_Stream *s, size_t n) {
 
 static int flow_submit(asy_Stream *s);
 
-/* The output has grown or shrunk, or the marks have changed. */
-static void flow_queued(asy_Stream *s) {
-  if (s->queued > s->marks.high) {
-    s->full = true;
-  } else if (s->full && s->queued <= s->marks.low) {
-    s->full = false;
-    asy_wait_wake_all(&s->settling, 0);
-  }
-}
-
-void asy_flow_set_marks(asy_Stream *s, asy_Marks marks) {
-  s->marks = marks;
-  flow_queued(s);
-}
-
 /* What is behind the output's last byte has happened: it is empty. */
 static void flow_output_empty(asy_Stream *s) {
   if (s->no_more && !s->write_error && !s->closing) {
+    const asy_Carrier *carrier = asy_flow_carrier(s);
     int err = 0;
     if (s->kind == ASY_FLOW_PIPE)
       s->closing = uv_is_writable(&s->uv.stream); /* the only way to tell its reader */
     else
-      err = s->carrier ? s->carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
+      err = carrier ? carrier->shutdown(s) : asy_sys_shutdown(s->fd, 1);
     if (err && err != UV_ENOTCONN) s->write_error = err;
   }
-  asy_wait_wake_all(&s->settling, 0); /* a sendfile waits until it is empty */
+  flow_wake_settling(s, 0); /* a sendfile waits until it is empty */
   if (s->closing) flow_finish(s);
+}
+
+static void flow_go_on(asy_Stream *s) {
+  if (asy_flow_first_output(s))
+    flow_submit(s);
+  else
+    flow_output_empty(s);
 }
 
 /* Take a chunk out of the queue; what libuv has in its hands is freed by flow_on_write. */
 static void flow_remove_chunk(asy_Chunk *chunk) {
   asy_Stream *s = chunk->s;
-  s->queued -= chunk->count;
+  s->extra->queued -= chunk->count;
   chunk->count = 0;
   asy_list_remove(&chunk->link);
   if (!chunk->sending) asy_free(chunk);
@@ -508,7 +570,7 @@ static void flow_remove_chunk(asy_Chunk *chunk) {
 /* Drop the chunk at `from` and all behind it; the sendalls among them are woken. */
 static void flow_drop_output(asy_Stream *s, asy_Link *from, int status) {
   while (from) {
-    asy_Link *next = asy_list_next(&s->output, from);
+    asy_Link *next = asy_flow_next_output(s, from);
     asy_Chunk *chunk = ASY_CONTAINER(from, asy_Chunk, link);
     asy_wait_wake_all(&chunk->waiters, status);
     asy_list_clear(&chunk->waiters);
@@ -520,8 +582,8 @@ static void flow_drop_output(asy_Stream *s, asy_Link *from, int status) {
 
 static int flow_write_failed(asy_Stream *s, int err) {
   if (!s->write_error) s->write_error = err;
-  flow_drop_output(s, asy_list_first(&s->output), err);
-  asy_wait_wake_all(&s->settling, err);
+  flow_drop_output(s, asy_flow_first_output(s), err);
+  flow_wake_settling(s, err);
   if (s->closing) flow_finish(s);
   return err;
 }
@@ -540,17 +602,14 @@ void asy_flow_written(asy_Chunk *chunk, int status) {
   }
   chunk->at += sent;
   chunk->count -= sent;
-  s->queued -= sent;
+  s->extra->queued -= sent;
   flow_queued(s);
   if (chunk->count == 0) {
     asy_wait_wake_all(&chunk->waiters, 0);
     asy_list_clear(&chunk->waiters);
     flow_remove_chunk(chunk);
   }
-  if (asy_list_is_empty(&s->output))
-    flow_output_empty(s);
-  else
-    flow_submit(s);
+  flow_go_on(s);
 }
 
 static void flow_on_write(uv_write_t *req, int status) {
@@ -561,11 +620,12 @@ static void flow_on_write(uv_write_t *req, int status) {
  * in_flight: like reading it depends on the peer, who may be a task here that sleeps in simulated
  * time. */
 static int flow_submit(asy_Stream *s) {
-  asy_Chunk *chunk = ASY_CONTAINER(asy_list_first(&s->output), asy_Chunk, link);
+  asy_Chunk *chunk = ASY_CONTAINER(asy_flow_first_output(s), asy_Chunk, link);
+  const asy_Carrier *carrier = asy_flow_carrier(s);
   chunk->sending = chunk->count < FLOW_SLICE ? chunk->count : FLOW_SLICE;
   uv_buf_t buf = uv_buf_init(chunk->at, (unsigned)chunk->sending);
-  int err = s->carrier ? s->carrier->write(s, chunk)
-                       : uv_write(&chunk->req, &s->uv.stream, &buf, 1, flow_on_write);
+  int err = carrier ? carrier->write(s, chunk)
+                    : uv_write(&chunk->req, &s->uv.stream, &buf, 1, flow_on_write);
   if (!err) return 0;
   chunk->sending = 0;
   return flow_write_failed(s, err);
@@ -573,8 +633,10 @@ static int flow_submit(asy_Stream *s) {
 
 /* A chunk at the end of the queue with room for n bytes; small writes share one. */
 static asy_Chunk *flow_chunk(asy_Stream *s, size_t n, bool sendall) {
-  if (!asy_list_is_empty(&s->output) && !sendall) {
-    asy_Chunk *last = ASY_CONTAINER(s->output.prev, asy_Chunk, link);
+  asy_FlowExtra *extra = asy_flow_extra(s);
+  if (!extra) return NULL;
+  if (!asy_list_is_empty(&extra->output) && !sendall) {
+    asy_Chunk *last = ASY_CONTAINER(extra->output.prev, asy_Chunk, link);
     if (!last->sendall && last->room >= n) return last;
   }
   size_t room = n < FLOW_CHUNK_LEAST && !sendall ? FLOW_CHUNK_LEAST : n;
@@ -586,25 +648,25 @@ static asy_Chunk *flow_chunk(asy_Stream *s, size_t n, bool sendall) {
   chunk->count = chunk->sending = 0;
   chunk->room = room;
   chunk->sendall = sendall;
-  asy_list_append(&s->output, &chunk->link);
+  asy_list_append(&extra->output, &chunk->link);
   return chunk;
 }
 
 /* Add to *done how many bytes the kernel, or the carrier, takes at once. 0 or a libuv code. */
 static int flow_try_write(asy_Stream *s, const char *data, size_t n, size_t *done) {
+  const asy_Carrier *carrier = asy_flow_carrier(s);
   int sent;
   do {
     size_t part = n - *done < FLOW_TRY_MOST ? n - *done : FLOW_TRY_MOST;
     uv_buf_t buf = uv_buf_init((char *)data + *done, (unsigned)part);
-    sent = s->carrier ? s->carrier->try_write(s, buf.base, part)
-                      : uv_try_write(&s->uv.stream, &buf, 1);
+    sent = carrier ? carrier->try_write(s, buf.base, part) : uv_try_write(&s->uv.stream, &buf, 1);
     if (sent > 0) *done += (size_t)sent;
   } while (sent == (int)FLOW_TRY_MOST && *done < n);
   return sent >= 0 || sent == UV_EAGAIN ? 0 : sent;
 }
 
 int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
-  bool idle = asy_list_is_empty(&s->output) && !s->hold;
+  bool idle = !asy_flow_first_output(s) && !asy_flow_is_held(s);
   size_t sent = 0;
   if (out) *out = NULL;
   if (s->write_error) return s->write_error;
@@ -624,7 +686,7 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
   memcpy(chunk->at + chunk->count, data, n);
   chunk->count += n;
   chunk->room -= n;
-  s->queued += n;
+  s->extra->queued += n;
   flow_queued(s);
   err = idle ? flow_submit(s) : 0;
   if (out && !err) *out = chunk;
@@ -634,7 +696,7 @@ int asy_flow_write(asy_Stream *s, const char *data, size_t n, asy_Chunk **out) {
 void asy_flow_drop(asy_Chunk *chunk) {
   asy_Stream *s = chunk->s;
   asy_list_clear(&chunk->waiters);
-  s->queued -= chunk->count - chunk->sending;
+  s->extra->queued -= chunk->count - chunk->sending;
   chunk->count = chunk->sending;
   chunk->room = 0;
   flow_queued(s);
@@ -645,29 +707,27 @@ int asy_flow_end(asy_Stream *s) {
   if (s->write_error) return s->write_error;
   if (s->no_more) return 0;
   s->no_more = true;
-  if (asy_list_is_empty(&s->output) && !s->hold) flow_output_empty(s);
+  if (!asy_flow_first_output(s) && !asy_flow_is_held(s)) flow_output_empty(s);
   return s->write_error;
 }
 
 void asy_flow_hold(asy_Stream *s, asy_FlowHold *hold) {
-  s->hold = hold;
+  s->extra->hold = hold;
   hold->s = s;
 }
 
 /* The stream is closed, or somebody has ended it. */
 static void flow_forget_hold(asy_Stream *s) {
-  if (s->hold) s->hold->s = NULL;
-  s->hold = NULL;
+  if (!asy_flow_is_held(s)) return;
+  s->extra->hold->s = NULL;
+  s->extra->hold = NULL;
 }
 
 void asy_flow_unhold(asy_FlowHold *hold) {
   asy_Stream *s = hold->s;
   if (!s) return;
   flow_forget_hold(s);
-  if (asy_list_is_empty(&s->output))
-    flow_output_empty(s);
-  else
-    flow_submit(s);
+  flow_go_on(s);
 }
 
 /* ---- the Lua object */
@@ -756,7 +816,8 @@ const char *asy_flow_where(const asy_Stream *s, char text[ASY_SOCKADDR_TEXT]) {
   asy_Sockaddr name;
   const char *where = NULL;
   if (s->kind == ASY_FLOW_CARRIED) return s->uv.carried.name;
-  if (s->kind != ASY_FLOW_UNIX) return asy_address_format(&s->peer, text);
+  if (s->kind != ASY_FLOW_UNIX)
+    return asy_flow_peer(s) ? asy_address_format(asy_flow_peer(s), text) : NULL;
   if (s->state == ASY_FLOW_CLOSED) return NULL;
   if (asy_sys_getpeername(s->fd, &name.sa, &name.length) == 0)
     where = asy_sockaddr_format(&name, text);

@@ -65,16 +65,17 @@ typedef struct asy_Carrier {
   bool on_demand; /* reading stops when nobody waits: what is not asked for is left to others */
 } asy_Carrier;
 
-/* The streams that a server has accepted and that are not closed yet. */
+/* The streams that a server has accepted and that are not closed yet: those of its loop whose
+ * `group` it is. */
 typedef struct asy_FlowSet {
-  asy_List members;                        /* asy_Stream.member */
+  size_t count;
   void (*on_empty)(struct asy_FlowSet *g); /* the last one has closed; runs no Lua */
 } asy_FlowSet;
 
 /* Of a stream that listens. */
 typedef struct asy_Listener {
   uv_poll_t poll;
-  asy_List accepted;              /* asy_Stream.member: accepted, not yet handed out */
+  asy_List accepted;              /* asy_Stream.served: accepted, not yet handed out */
   void (*arrived)(asy_Stream *s); /* a server's: something is in `accepted`, or `error` is set;
                                      NULL: accept() is used */
   void *owner;                    /* the server */
@@ -88,43 +89,53 @@ typedef struct asy_FlowHold {
   asy_Stream *s; /* NULL when nothing is held, also if the stream was closed meanwhile */
 } asy_FlowHold;
 
-struct asy_Stream {
-  asy_Resource res;
-  const asy_Carrier *carrier; /* NULL: libuv; the same question as kind == ASY_FLOW_CARRIED */
-  asy_Input input;
-  asy_List readers;   /* asy_Wait.link: read*, recv, or accept */
-  asy_List settling;  /* asy_Wait.link: connect, drain, wait_closed */
-  asy_List output;    /* asy_Chunk.link; the first is with libuv */
-  asy_Link member;    /* in group->members, or in asy_Listener.accepted */
-  asy_FlowSet *group; /* or NULL */
-  asy_Ready served; /* among the callbacks of the task that a server has started for it; server.c */
-  size_t limit;     /* of the input, in bytes; see asy_flow_take */
-  size_t need;      /* bytes that the first of `readers` waits for */
-  size_t queued;    /* bytes in `output` */
+/* What a stream can do without while everything that it writes goes out at once, and as long as it
+ * has the usual limits. A connection that is idle spends no memory on it. */
+typedef struct asy_FlowExtra {
+  asy_List settling; /* asy_Wait.link: connect, drain, wait_closed */
+  asy_List output;   /* asy_Chunk.link; the first is with libuv */
+  size_t queued;     /* bytes in `output` */
+  size_t limit;      /* of the input, in bytes; see asy_flow_take */
   asy_Marks marks;
   asy_FlowHold *hold; /* or NULL */
-  asy_Address peer;
-  uv_os_sock_t fd; /* valid until the state is CLOSED */
-  int read_error;  /* libuv's code that ended reading; 0 at the end of the stream, too */
-  int write_error; /* libuv's code that ended writing */
-  uint8_t state;   /* asy_FlowState */
-  uint8_t kind;    /* asy_FlowKind */
-  bool has_handle; /* uv.tcp, uv.pipe, or uv.listener.poll, is initialised */
-  bool reading;    /* uv_read_start was called and not stopped */
-  bool arrived;    /* bytes are there that the reader who was woken takes himself: asy_flow_pull */
-  bool eof;        /* nothing more will come */
-  bool closing;    /* close() was called */
-  bool no_more;    /* write_eof() was called: shut down when the output is empty */
-  bool lost;       /* output was thrown away, by abort or by an error */
-  bool full;       /* the output has passed marks.high, and is not down to marks.low yet */
-  union {          /* last, because of a record as much is allocated as its kind needs */
+} asy_FlowExtra;
+
+/* There may be very many of them, each of them idle: every byte counts. */
+struct asy_Stream {
+  asy_Resource res;
+  asy_Input input;
+  asy_List readers;     /* asy_Wait.link: read*, recv, or accept */
+  asy_FlowExtra *extra; /* NULL before it is needed: asy_flow_extra */
+  asy_FlowSet *group;   /* or NULL */
+  asy_Ready served;     /* in asy_Listener.accepted; then among the callbacks of the task that a
+                           server has started for it; server.c */
+  size_t need;          /* bytes that the first of `readers` waits for */
+  uv_os_sock_t fd;      /* valid until the state is CLOSED */
+  int16_t read_error;   /* libuv's code that ended reading; 0 at the end of the stream, too */
+  int16_t write_error;  /* libuv's code that ended writing */
+  uint8_t state;        /* asy_FlowState */
+  uint8_t kind;         /* asy_FlowKind */
+  bool has_handle : 1;  /* uv.inet.tcp, uv.pipe, or uv.listener.poll, is initialised */
+  bool reading : 1;     /* uv_read_start was called and not stopped */
+  bool arrived : 1;     /* bytes are there that the reader who was woken takes himself:
+                           asy_flow_pull */
+  bool eof : 1;         /* nothing more will come */
+  bool closing : 1;     /* close() was called */
+  bool no_more : 1;     /* write_eof() was called: shut down when the output is empty */
+  bool lost : 1;        /* output was thrown away, by abort or by an error */
+  bool full : 1;        /* the output has passed marks.high, and is not down to marks.low yet */
+  union {               /* last, because of a record as much is allocated as its kind needs */
     uv_handle_t handle;
     uv_stream_t stream;
-    uv_tcp_t tcp;   /* INET, INET6 */
+    struct { /* INET, INET6 */
+      uv_tcp_t tcp;
+      asy_Address peer; /* of INET only ASY_ADDRESS_SHORT bytes are there */
+    } inet;
     uv_pipe_t pipe; /* UNIX, PIPE */
     asy_Listener listener;
-    struct { /* the carrier's own */
-      void *other;
+    struct { /* CARRIED */
+      const asy_Carrier *carrier;
+      void *other; /* this and what follows is the carrier's own */
       asy_Chunk *chunk;
       size_t done;
       const char *name; /* for messages, or NULL; it outlives the stream */
@@ -137,7 +148,7 @@ struct asy_Stream {
 struct asy_Chunk {
   uv_write_t req;
   asy_Stream *s;
-  asy_Link link;    /* in asy_Stream.output */
+  asy_Link link;    /* in asy_FlowExtra.output */
   asy_List waiters; /* asy_Wait.link: the sendall whose bytes these are, as long as it waits */
   char *at;         /* what is not out yet */
   size_t count;
@@ -171,7 +182,8 @@ ASY_FUNC int asy_flow_adopt(asy_Loop *loop, uv_os_sock_t fd, asy_FlowKind kind,
 /* Does a stream of this loop own the descriptor? */
 ASY_FUNC bool asy_flow_owns(asy_Loop *loop, uv_os_sock_t fd);
 
-/* Begin to connect; wakes the first of `settling` with its status. 0 or a libuv code. */
+/* Begin to connect; wakes the first of `settling`, which is there then, with its status. 0 or a
+ * libuv code. */
 ASY_FUNC int asy_flow_connect(asy_Stream *s, const struct sockaddr *addr);
 
 /* Connect a unix socket, which is done at once. 0; UV_EAGAIN: the server is busy, try it later; or
@@ -191,6 +203,54 @@ ASY_FUNC void asy_flow_release(asy_Stream *s);
 static inline bool asy_flow_is_closed(const asy_Stream *s) {
   return s->closing || s->state == ASY_FLOW_CLOSED;
 }
+
+/* What carries it, or NULL: libuv. */
+static inline const asy_Carrier *asy_flow_carrier(const asy_Stream *s) {
+  return s->kind == ASY_FLOW_CARRIED ? s->uv.carried.carrier : NULL;
+}
+
+/* The address of the peer of a TCP connection; NULL if there is none. */
+static inline const asy_Address *asy_flow_peer(const asy_Stream *s) {
+  bool is_tcp = s->kind == ASY_FLOW_INET || s->kind == ASY_FLOW_INET6;
+  return is_tcp && s->uv.inet.peer.family ? &s->uv.inet.peer : NULL;
+}
+
+/* ---- what few streams need */
+
+/* Its extra, which is made if there is none. NULL: no memory. */
+ASY_FUNC asy_FlowExtra *asy_flow_extra(asy_Stream *s);
+
+/* How much input there may be, and between which marks writers are held back, from now on. 0 or
+ * UV_ENOMEM. */
+ASY_FUNC int asy_flow_configure(asy_Stream *s, size_t limit, asy_Marks marks);
+
+static inline size_t asy_flow_get_limit(const asy_Stream *s) {
+  return s->extra ? s->extra->limit : ASY_FLOW_LIMIT;
+}
+
+static inline asy_Marks asy_flow_get_marks(const asy_Stream *s) {
+  return s->extra ? s->extra->marks : ASY_FLOW_MARKS;
+}
+
+/* The first chunk of the output, by its link, and the one behind it, or NULL. */
+static inline asy_Link *asy_flow_first_output(const asy_Stream *s) {
+  return s->extra ? asy_list_first(&s->extra->output) : NULL;
+}
+
+static inline asy_Link *asy_flow_next_output(const asy_Stream *s, const asy_Link *link) {
+  return asy_list_next(&s->extra->output, link);
+}
+
+static inline bool asy_flow_is_held(const asy_Stream *s) {
+  return s->extra && s->extra->hold;
+}
+
+/* ---- the clients of a server */
+
+ASY_FUNC void asy_flow_join(asy_Stream *s, asy_FlowSet *group);
+
+/* Call a function for each of them; it may close its stream. */
+ASY_FUNC void asy_flow_each(asy_Loop *loop, const asy_FlowSet *group, void (*f)(asy_Stream *s));
 
 /* ---- listening */
 
@@ -245,10 +305,7 @@ ASY_FUNC void asy_flow_written(asy_Chunk *chunk, int status);
 /* The sendall that waits for this chunk is cancelled: what libuv does not have yet is dropped. */
 ASY_FUNC void asy_flow_drop(asy_Chunk *chunk);
 
-/* Hold writers back between these marks from now on. */
-ASY_FUNC void asy_flow_set_marks(asy_Stream *s, asy_Marks marks);
-
-/* Hold the output, which must be empty; let it go. */
+/* Hold the output, which must be empty, of a stream that has its extra; let it go. */
 ASY_FUNC void asy_flow_hold(asy_Stream *s, asy_FlowHold *hold);
 ASY_FUNC void asy_flow_unhold(asy_FlowHold *hold);
 

@@ -117,7 +117,7 @@ static bool listen_is_missing(int err) {
 /* The port of the first socket, so that the second one gets the same if the system chose it. */
 static int listen_bound_port(lua_State *L, int port) {
   asy_Sockaddr name;
-  asy_Address bound = {{0}, 0, 0, 0};
+  asy_Address bound = {0, 0, {0}, 0};
   if (port == 0 && asy_server_push_sockets(L, LISTEN_SELF) > 0) {
     lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
     if (asy_socket_name(asy_flow_at(L, -1), &name) == 0)

@@ -102,7 +102,8 @@ static int pair_stream_pair(lua_State *L) {
     ends[i] = asy_flow_carried(loop, &pair_carrier);
     if (!ends[i]) return luaL_error(L, "not enough memory");
     asy_flow_fill(L, -1, ends[i]);
-    ends[i]->limit = limit;
+    if (asy_flow_configure(ends[i], limit, ASY_FLOW_MARKS))
+      return luaL_error(L, "not enough memory");
   }
   ends[0]->uv.carried.other = ends[1];
   ends[1]->uv.carried.other = ends[0];

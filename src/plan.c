@@ -129,14 +129,14 @@ static int plan_take_stream(lua_State *L, int opts, int i, asy_Plan *plan) {
   const char *name = asy_plan_name(i);
   asy_Stream *s = asy_flow_at(L, -1);
   if (!s || asy_flow_is_closed(s)) return asy_option_error(L, opts, name, "the stream is closed");
-  int fd = s->carrier ? s->uv.carried.fd : asy_sys_descriptor(s->fd);
+  int fd = asy_flow_carrier(s) ? s->uv.carried.fd : asy_sys_descriptor(s->fd);
   if (fd < 0) return asy_option_error(L, opts, name, "this stream has no descriptor for a child");
   if (s->input.buffer.count)
     return asy_option_error(L, opts, name, "the stream has input that has come here already");
-  if (!asy_list_is_empty(&s->output))
+  if (asy_flow_first_output(s))
     return asy_option_error(L, opts, name, "the stream has output that is not sent yet");
   plan->given[i] = fd;
-  if (!s->carrier) plan->handed[i] = s;
+  if (!asy_flow_carrier(s)) plan->handed[i] = s;
   return 0;
 }
 

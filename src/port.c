@@ -308,11 +308,12 @@ const asy_Carrier *asy_port_file(void) {
 /* The process ends by exit(). */
 static void port_leave(asy_Exit *e) {
   asy_Port *p = ASY_CONTAINER(e, asy_Port, exit);
-  if (p->s && p->s->carrier->flush) p->s->carrier->flush(p->s);
+  const asy_Carrier *carrier = p->s ? asy_flow_carrier(p->s) : NULL;
+  if (carrier && carrier->flush) carrier->flush(p->s);
 }
 
 int asy_port_begin(asy_Port *p, asy_Stream *s) {
-  if (s->carrier == asy_port_polled()) {
+  if (asy_flow_carrier(s) == asy_port_polled()) {
     int err = asy_sys_watch_init(asy_loop_uv(p->loop), &p->poll, p->fd, &p->own);
     if (err) return err;
     p->polled = true;
@@ -353,8 +354,8 @@ void asy_port_end(asy_Port *p) {
 }
 
 void asy_port_flush(asy_Port *p) {
-  for (asy_Link *link = asy_list_first(&p->s->output); link;
-       link = asy_list_next(&p->s->output, link)) {
+  for (asy_Link *link = asy_flow_first_output(p->s); link;
+       link = asy_flow_next_output(p->s, link)) {
     asy_Chunk *chunk = ASY_CONTAINER(link, asy_Chunk, link);
     size_t done = chunk == p->chunk ? p->done : 0;
     while (done < chunk->count) {

@@ -44,11 +44,10 @@ static int process_open_pipe(lua_State *L, asy_Loop *loop, size_t limit, int i, 
   *theirs = ends[1 - ours];
   err = asy_flow_open_pipe(loop, (uv_os_sock_t)ends[ours], ASY_FLOW_PIPE, &s);
   if (err) return err;
-  s->limit = limit;
   lua_getiuservalue(L, -1, i + 1);
   asy_flow_fill(L, -1, s);
   lua_pop(L, 1);
-  return 0;
+  return asy_flow_configure(s, limit, ASY_FLOW_MARKS);
 }
 
 /* The descriptor that the child gets as its i-th, -1 for /dev/null, or a libuv code, in *fd. The

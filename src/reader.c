@@ -216,9 +216,9 @@ static reader_Search reader_search(lua_State *L, asy_Stream *s, int first, size_
   size_t count = s->input.buffer.count, longest = reader_longest(L, first);
   *end = 0;
   if (reader_find(L, s, first, (size_t)lua_tointeger(L, 2), start, end))
-    return *start > s->limit ? READER_LONG : READER_FOUND;
+    return *start > asy_flow_get_limit(s) ? READER_LONG : READER_FOUND;
   *start = count + 1 > longest ? count + 1 - longest : 0;
-  if (*start > s->limit) return READER_LONG;
+  if (*start > asy_flow_get_limit(s)) return READER_LONG;
   lua_pushinteger(L, (lua_Integer)*start); /* a separator may have begun behind this */
   lua_replace(L, 2);
   return s->eof ? READER_END : READER_MORE;

@@ -72,12 +72,12 @@ static int sendfile_drain(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->write_error) return asy_flow_raise(L, S, s, s->write_error, sendfile_op.name);
   if (s->lost || asy_flow_is_closed(s))
     return asy_flow_raise(L, S, s, UV_ECANCELED, sendfile_op.name);
-  if (asy_list_is_empty(&s->output)) {
+  if (!asy_flow_first_output(s)) {
     asy_File *f = asy_disk_check(L, S, SENDFILE_FILE);
     sendfile_set_phase(L, SENDFILE_BETWEEN);
     return asy_disk_begin(L, w, f, &sendfile_op);
   }
-  asy_list_append(&s->settling, &w->link);
+  asy_list_append(&s->extra->settling, &w->link); /* which it has: there is output */
   return asy_wait_park(L, w, &sendfile_wait, lua_touserdata(L, SENDFILE_STREAM),
                        sendfile_k_drained);
 }
@@ -110,9 +110,10 @@ static int sendfile_next(lua_State *L, asy_Wait *w, asy_File *f) {
   asy_Stream *s = asy_flow_check(L, S, SENDFILE_STREAM);
   asy_flow_check_open(L, S, s, w->loop, sendfile_op.name);
   if (lua_tointeger(L, SENDFILE_LEFT) == 0) return sendfile_finish(L);
-  if (s->write_error || !asy_list_is_empty(&s->output)) return sendfile_drain(L, w, s);
+  if (s->write_error || asy_flow_first_output(s)) return sendfile_drain(L, w, s);
   if (f->in.count) return sendfile_write(L, w, f, s);
-  if (!s->carrier && !s->hold && !lua_toboolean(L, SENDFILE_COPIES)) {
+  if (!asy_flow_carrier(s) && !asy_flow_is_held(s) && !lua_toboolean(L, SENDFILE_COPIES) &&
+      asy_flow_extra(s)) {
     int target = asy_sys_dup(s->fd);
     sendfile_set_phase(L, SENDFILE_SENDING);
     if (target >= 0)

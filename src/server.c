@@ -95,11 +95,9 @@ static asy_Stream *server_socket_at(lua_State *L, lua_Integer i) {
   return s && s->state == ASY_FLOW_LISTENING ? s : NULL;
 }
 
-static void server_join(asy_Server *server, asy_Stream *s) {
-  s->limit = server->limit;
-  s->marks = server->marks;
-  s->group = &server->group;
-  asy_list_append(&server->group.members, &s->member);
+static void server_join(lua_State *L, asy_Server *server, asy_Stream *s) {
+  asy_flow_join(s, &server->group);
+  if (asy_flow_configure(s, server->limit, server->marks)) luaL_error(L, "not enough memory");
   if (s->kind != ASY_FLOW_UNIX) asy_socket_set(s, "nodelay", true);
   int err = asy_flow_read_start(s);
   if (err) s->read_error = err; /* the handler will see it */
@@ -114,7 +112,7 @@ static int server_hand_out(lua_State *L) {
     while ((listener = server_socket_at(L, i)) &&
            !asy_list_is_empty(&listener->uv.listener.accepted)) {
       server->handing = asy_socket_push_accepted(L, server->loop->S, listener);
-      server_join(server, server->handing);
+      server_join(L, server, server->handing);
       server_start_task(L, server, server->handing);
       server->handing = NULL;
     }
@@ -243,7 +241,7 @@ void asy_server_stop(lua_State *L, int idx) {
   lua_pop(L, 1);
   server_remove_file(L, idx, server);
   asy_wait_wake_all(&server->forever, 0);
-  if (asy_list_is_empty(&server->group.members)) asy_wait_wake_all(&server->waiters, 0);
+  if (server->group.count == 0) asy_wait_wake_all(&server->waiters, 0);
   if (!server->loop->closed) asy_resource_unpin(L, server->loop, server);
 }
 
@@ -313,12 +311,16 @@ static int server_close(lua_State *L) {
   return 0;
 }
 
+static void server_leave(asy_Stream *s) {
+  s->group = NULL;
+}
+
 static int server_gc(lua_State *L) {
   asy_Server *server = asy_type_test(L, asy_state(L), 1, ASY_SLOT_SERVER);
   if (!server || !server->loop) return 0;
   asy_server_stop(L, 1);
-  for (asy_Link *link; (link = asy_list_take(&server->group.members));)
-    ASY_CONTAINER(link, asy_Stream, member)->group = NULL;
+  if (server->group.count) asy_flow_each(server->loop, &server->group, server_leave);
+  server->group.count = 0;
   return 0;
 }
 
@@ -371,7 +373,7 @@ static const asy_WaitKind server_closed_wait = {"a server to be closed", NULL, f
 static int server_k_wait_closed(lua_State *L, asy_Wait *w);
 
 static int server_try_wait_closed(lua_State *L, asy_Wait *w, asy_Server *server) {
-  if (server->closed && asy_list_is_empty(&server->group.members)) return 0;
+  if (server->closed && server->group.count == 0) return 0;
   asy_list_append(&server->waiters, &w->link);
   return asy_wait_park(L, w, &server_closed_wait, server, server_k_wait_closed);
 }
@@ -407,11 +409,7 @@ static int server_wait_closed(lua_State *L) {
 
 static int server_each_client(lua_State *L, void (*end)(asy_Stream *s)) {
   asy_Server *server = server_check(L, 1);
-  asy_Link *next;
-  for (asy_Link *link = asy_list_first(&server->group.members); link; link = next) {
-    next = asy_list_next(&server->group.members, link);
-    end(ASY_CONTAINER(link, asy_Stream, member));
-  }
+  asy_flow_each(server->loop, &server->group, end);
   return 0;
 }
 
@@ -502,21 +500,16 @@ static int server_get_loop(lua_State *L) {
 
 static int server_tostring(lua_State *L) {
   asy_Server *server = server_check(L, 1);
-  int clients = 0;
-  for (asy_Link *link = asy_list_first(&server->group.members); link;
-       link = asy_list_next(&server->group.members, link))
-    clients++;
-  lua_pushfstring(L, "<asyncio.Server %p [%s, clients:%d]>", (const void *)server,
+  lua_pushfstring(L, "<asyncio.Server %p [%s, clients:%I]>", (const void *)server,
                   server->closed    ? "closed"
                   : server->serving ? "serving"
                                     : "not serving",
-                  clients);
+                  (LUAI_UACINT)server->group.count);
   return 1;
 }
 
 asy_Server *asy_server_new(lua_State *L, asy_Loop *loop, int handler) {
   asy_Server *server = asy_type_create(L, loop->S, ASY_SLOT_SERVER, sizeof *server, ASY_SERVER_UVS);
-  asy_list_init(&server->group.members);
   server->group.on_empty = server_on_empty;
   asy_list_init(&server->waiters);
   asy_list_init(&server->forever);

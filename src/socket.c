@@ -128,7 +128,7 @@ static int socket_socket(lua_State *L) {
 
 static uv_os_sock_t socket_check_fd(lua_State *L, asy_State *S, asy_Stream *s, const char *op) {
   asy_flow_check_open(L, S, s, NULL, op);
-  if (s->carrier) asy_flow_raise(L, S, s, UV_ENOTSOCK, op);
+  if (asy_flow_carrier(s)) asy_flow_raise(L, S, s, UV_ENOTSOCK, op);
   return s->fd;
 }
 
@@ -179,12 +179,12 @@ static int socket_getsockopt(lua_State *L) {
 
 int asy_socket_name(const asy_Stream *s, asy_Sockaddr *name) {
   if (asy_flow_is_closed(s)) return UV_EBADF;
-  return s->carrier ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &name->sa, &name->length);
+  return asy_flow_carrier(s) ? UV_ENOTSOCK : asy_sys_getsockname(s->fd, &name->sa, &name->length);
 }
 
 int asy_socket_push_peer(lua_State *L, const asy_Stream *s) {
   asy_Sockaddr name;
-  if (s->kind != ASY_FLOW_UNIX && s->peer.family) return asy_address_push(L, &s->peer);
+  if (asy_flow_peer(s)) return asy_address_push(L, asy_flow_peer(s));
   if (s->kind == ASY_FLOW_UNIX && s->state == ASY_FLOW_OPEN &&
       asy_sys_getpeername(s->fd, &name.sa, &name.length) == 0)
     return asy_sockaddr_push(L, &name);
@@ -243,7 +243,7 @@ The number of the socket's descriptor.
 */
 static int socket_fileno(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
-  lua_Integer fd = s->carrier ? s->uv.carried.fd : (lua_Integer)s->fd;
+  lua_Integer fd = asy_flow_carrier(s) ? s->uv.carried.fd : (lua_Integer)s->fd;
   lua_pushinteger(L, asy_flow_is_closed(s) ? -1 : fd);
   return 1;
 }
@@ -372,7 +372,8 @@ static const asy_WaitKind socket_accept_wait = {"a connection", NULL, true};
 
 asy_Stream *asy_socket_push_accepted(lua_State *L, asy_State *S, asy_Stream *listener) {
   asy_flow_box(L, S);
-  asy_Stream *s = ASY_CONTAINER(asy_list_take(&listener->uv.listener.accepted), asy_Stream, member);
+  asy_Link *link = asy_list_take(&listener->uv.listener.accepted);
+  asy_Stream *s = ASY_CONTAINER(link, asy_Stream, served.link);
   asy_flow_fill(L, -1, s);
   return s;
 }
@@ -430,7 +431,7 @@ static int socket_accept_at(lua_State *L, int self) {
     int err = asy_flow_accept(s, &conn);
     if (err == UV_EAGAIN) return socket_park_accept(L, w, s);
     if (err) return asy_flow_raise(L, S, s, err, "accept");
-    asy_list_append(&s->uv.listener.accepted, &conn->member);
+    asy_list_append(&s->uv.listener.accepted, &conn->served.link);
   }
   return socket_push_connection(L, S, s);
 }
@@ -493,7 +494,7 @@ static int socket_connect_to(lua_State *L, asy_Wait *w, asy_Stream *s,
                                               : UV_EINVAL;
   if (s->state == ASY_FLOW_FRESH) err = asy_flow_connect(s, addr);
   if (err) return socket_raise_at(L, S, err, "connect", addr);
-  asy_list_append(&s->settling, &w->link);
+  asy_list_append(&s->extra->settling, &w->link);
   return asy_wait_park(L, w, &socket_connect_wait, lua_touserdata(L, 1), socket_k_connect);
 }
 
@@ -520,9 +521,11 @@ int asy_socket_connect_unix(lua_State *L, asy_Wait *w) {
   if (!err && s->state != ASY_FLOW_FRESH) err = s->state == ASY_FLOW_OPEN ? UV_EISCONN : UV_EINVAL;
   if (!err) err = asy_flow_connect_unix(s, &address);
   if (err == UV_EAGAIN) {
+    asy_FlowExtra *extra = asy_flow_extra(s);
+    if (!extra) return socket_fail_unix(L, w, s, UV_ENOMEM);
     asy_timer_reserve(L, w->loop);
     asy_timer_start(w->loop, &w->u.timer, asy_timer_now(w->loop) + SOCKET_RETRY, asy_wait_due);
-    asy_list_append(&s->settling, &w->link);
+    asy_list_append(&extra->settling, &w->link);
     return asy_wait_park(L, w, &socket_connect_wait, lua_touserdata(L, 1), socket_k_retry);
   }
   bool open = lua_toboolean(L, 3);
@@ -549,7 +552,7 @@ static int socket_connect_with(lua_State *L, asy_Wait *w, asy_Stream *s) {
     return asy_socket_connect_unix(L, w);
   }
   asy_flow_check_open(L, w->loop->S, s, w->loop, "connect");
-  if (s->carrier) asy_flow_raise(L, w->loop->S, s, UV_EISCONN, "connect");
+  if (asy_flow_carrier(s)) asy_flow_raise(L, w->loop->S, s, UV_EISCONN, "connect");
   return socket_resolve(L, w, s, socket_connect_to, socket_k_resolved);
 }
 
@@ -644,7 +647,7 @@ static int socket_shutdown(lua_State *L) {
   asy_flow_check_open(L, S, s, NULL, "shutdown");
   if (s->state != ASY_FLOW_OPEN) return asy_flow_raise(L, S, s, UV_ENOTCONN, "shutdown");
   if (how != 1) {
-    if (!s->carrier) err = asy_sys_shutdown(s->fd, 0);
+    if (!asy_flow_carrier(s)) err = asy_sys_shutdown(s->fd, 0);
     if (!err && !s->eof) asy_flow_feed_end(s, UV_EOF);
   }
   if (how != 0 && !err) err = asy_flow_end(s);

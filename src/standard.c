@@ -35,7 +35,7 @@ static int standard_begin(asy_Loop *loop, int number, asy_Stream **out) {
   }
   asy_port_free(p);
   if (!s) return err;
-  s->carrier = NULL; /* it has nothing to close */
+  s->uv.carried.carrier = NULL; /* it has nothing to close */
   asy_flow_release(s);
   return err;
 }
@@ -70,7 +70,8 @@ static int standard_get(lua_State *L, int number) {
     return luaL_error(L, "%s: the host keeps its standard streams for itself",
                       standard_names[number]);
   asy_Stream *s = standard_push(L, loop, number);
-  if (limit) s->limit = (size_t)limit;
+  if (limit && asy_flow_configure(s, (size_t)limit, asy_flow_get_marks(s)))
+    return luaL_error(L, "not enough memory");
   return 1;
 }
 
@@ -128,8 +129,9 @@ static int standard_stderr(lua_State *L) {
 static asy_Port *standard_terminal(lua_State *L, asy_State *S, const char *op) {
   asy_Stream *s = asy_flow_check(L, S, 1);
   asy_flow_check_open(L, S, s, NULL, op);
-  bool has_port = s->carrier && (s->carrier == asy_port_polled() || s->carrier == asy_port_file() ||
-                                 s->carrier == asy_blocking_carrier());
+  const asy_Carrier *carrier = asy_flow_carrier(s);
+  bool has_port = carrier && (carrier == asy_port_polled() || carrier == asy_port_file() ||
+                              carrier == asy_blocking_carrier());
   asy_Port *p = has_port ? s->uv.carried.other : NULL;
   return p && p->kind == ASY_PORT_TERMINAL ? p : NULL;
 }

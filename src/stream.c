@@ -69,7 +69,9 @@ static int stream_k_wait_closed(lua_State *L, asy_Wait *w);
 static int stream_try_wait_closed(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->state == ASY_FLOW_CLOSED)
     return s->write_error ? asy_flow_raise(L, w->loop->S, s, s->write_error, "wait_closed") : 0;
-  asy_list_append(&s->settling, &w->link);
+  asy_FlowExtra *extra = asy_flow_extra(s);
+  if (!extra) return asy_flow_raise(L, w->loop->S, s, UV_ENOMEM, "wait_closed");
+  asy_list_append(&extra->settling, &w->link);
   return asy_wait_park(L, w, &stream_closed_wait, lua_touserdata(L, 1), stream_k_wait_closed);
 }
 

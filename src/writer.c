@@ -126,7 +126,7 @@ static int writer_try_drain(lua_State *L, asy_Wait *w, asy_Stream *s) {
   if (s->read_error) return asy_flow_raise(L, S, s, s->read_error, "drain");
   if (s->lost) return asy_flow_raise(L, S, s, UV_ECANCELED, "drain");
   if (!s->full) return 0;
-  asy_list_append(&s->settling, &w->link);
+  asy_list_append(&s->extra->settling, &w->link);
   return asy_wait_park(L, w, &writer_drain_wait, lua_touserdata(L, 1), writer_k_drain);
 }
 
@@ -174,10 +174,11 @@ local low, high = a:get_write_buffer_limits(); assert(low == 250 and high == 100
 */
 static int writer_set_limits(lua_State *L) {
   static const char *const names[] = {"high_water", "low_water", NULL};
-  asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
+  asy_State *S = asy_state(L);
+  asy_Stream *s = asy_flow_check(L, S, 1);
   asy_option_check(L, 2, names);
-  asy_flow_set_marks(s, asy_flow_marks(L, 2));
-  return 0;
+  int err = asy_flow_configure(s, asy_flow_get_limit(s), asy_flow_marks(L, 2));
+  return err ? asy_flow_raise(L, S, s, err, "set_write_buffer_limits") : 0;
 }
 
 /***
@@ -193,8 +194,9 @@ assert(low == 16384 and high == 65536)
 */
 static int writer_get_limits(lua_State *L) {
   asy_Stream *s = asy_flow_check(L, asy_state(L), 1);
-  lua_pushinteger(L, (lua_Integer)s->marks.low);
-  lua_pushinteger(L, (lua_Integer)s->marks.high);
+  asy_Marks marks = asy_flow_get_marks(s);
+  lua_pushinteger(L, (lua_Integer)marks.low);
+  lua_pushinteger(L, (lua_Integer)marks.high);
   return 2;
 }
 
@@ -209,7 +211,8 @@ How much of what was written is still kept here; what the kernel has taken does 
 @see asyncio-protocol.html#asyncio.WriteTransport.get_write_buffer_size
 */
 static int writer_get_size(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)asy_flow_check(L, asy_state(L), 1)->queued);
+  const asy_FlowExtra *extra = asy_flow_check(L, asy_state(L), 1)->extra;
+  lua_pushinteger(L, extra ? (lua_Integer)extra->queued : 0);
   return 1;
 }
 
