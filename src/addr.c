@@ -38,7 +38,7 @@ static bool addr_format_host(const asy_Address *address, char *text, size_t size
   if (uv_inet_ntop(address->family == 6 ? AF_INET6 : AF_INET, address->bytes, text, size))
     return false;
   size_t length = strlen(text);
-  if (address->scope && length + 2 < size) {
+  if (address->family == 6 && address->scope && length + 2 < size) {
     size_t room = size - length - 1;
     if (uv_if_indextoiid(address->scope, text + length + 1, &room) == 0) text[length] = '%';
   }
