@@ -765,7 +765,7 @@ typedef struct flow_Box {
 } flow_Box;
 
 void asy_flow_box(lua_State *L, asy_State *S) {
-  asy_resource_box(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), ASY_FLOW_TASK);
+  asy_resource_box(L, S, ASY_SLOT_STREAM, sizeof(flow_Box), 0);
 }
 
 void asy_flow_fill(lua_State *L, int idx, asy_Stream *s) {

@@ -111,6 +111,7 @@ struct asy_Stream {
                            server has started for it; server.c */
   size_t need;          /* bytes that the first of `readers` waits for */
   uv_os_sock_t fd;      /* valid until the state is CLOSED */
+  int task;             /* the number with which that task is kept alive, or 0; server.c */
   int16_t read_error;   /* libuv's code that ended reading; 0 at the end of the stream, too */
   int16_t write_error;  /* libuv's code that ended writing */
   uint8_t state;        /* asy_FlowState */
@@ -322,9 +323,6 @@ ASY_FUNC asy_Marks asy_flow_marks(lua_State *L, int arg);
 /* Check the options that connections and servers have in common: limit, the marks, sock, ssl. [-0,
  * +0, v] */
 ASY_FUNC void asy_flow_check_options(lua_State *L, int arg);
-
-/* User value of a Stream: the task that a server has started for it, while that runs. */
-#define ASY_FLOW_TASK 1
 
 /* Push a Stream without a record: memory first, then asy_flow_fill. [-0, +1, m] */
 ASY_FUNC void asy_flow_box(lua_State *L, asy_State *S);

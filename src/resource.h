@@ -8,7 +8,7 @@
  * from then on, and a callback that comes later touches nothing but the record itself.
  *
  * Besides: pins, the Lua objects that must stay alive although only libuv will wake them, such as a
- * server that listens. */
+ * server that listens; they have a key or a number. */
 #ifndef ASY_RESOURCE_H
 #define ASY_RESOURCE_H
 
@@ -22,6 +22,7 @@ typedef struct asy_Resource {
   asy_Closer closer; /* `close` is the room's function; it ends with asy_resource_detach */
   asy_Loop *loop;    /* NULL once it is closed */
   uint8_t holders;   /* ASY_HELD_BY_* */
+  int kept;          /* the number with which the Lua object is kept alive, or 0 */
 } asy_Resource;
 
 /* A new record, open, with nobody holding it yet. */
@@ -30,6 +31,7 @@ static inline void asy_resource_init(asy_Resource *res, asy_Loop *loop,
   res->closer.close = close;
   res->loop = loop;
   res->holders = 0;
+  res->kept = 0;
   asy_list_append(&loop->resources, &res->closer.link);
 }
 
@@ -62,6 +64,21 @@ ASY_FUNC void asy_resource_push_pinned(lua_State *L, asy_Loop *loop, const void 
 
 /* [-0, +0, -] */
 ASY_FUNC void asy_resource_unpin(lua_State *L, asy_Loop *loop, const void *key);
+
+/* Of what there may be very many a number takes less memory than a key. */
+
+/* Pop a value, which is not nil, and keep it alive until it is let go, or the loop is gone. Returns
+ * its number. [-1, +0, m] */
+ASY_FUNC int asy_resource_keep(lua_State *L, asy_Loop *loop);
+
+/* Pop a value and keep it instead of the one that has the number. [-1, +0, -] */
+ASY_FUNC void asy_resource_exchange(lua_State *L, asy_Loop *loop, int number);
+
+/* Push the value that has the number. [-0, +1, -] */
+ASY_FUNC void asy_resource_push_kept(lua_State *L, asy_Loop *loop, int number);
+
+/* Let go of the value that has the number; 0: of none. [-0, +0, -] */
+ASY_FUNC void asy_resource_let_go(lua_State *L, asy_Loop *loop, int number);
 
 ASY_FUNC void asy_resource_open(lua_State *L, asy_State *S);
 

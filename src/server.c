@@ -47,16 +47,21 @@ static int server_report(lua_State *L) {
   return 0;
 }
 
-/* A handler has ended. While it ran its stream was pinned, with the task as its user value. */
+/* No task runs for the stream any more. */
+static void server_let_go(lua_State *L, asy_Loop *loop, asy_Stream *s) {
+  asy_resource_let_go(L, loop, s->res.kept);
+  asy_resource_let_go(L, loop, s->task);
+  s->res.kept = s->task = 0;
+}
+
+/* A handler has ended. While it ran its stream and its task were kept alive. */
 static void server_task_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
   asy_Stream *s = ASY_CONTAINER(entry, asy_Stream, served);
   bool was_closed = asy_flow_is_closed(s);
   lua_pushcfunction(L, server_report);
-  asy_resource_push_pinned(L, loop, s);
-  lua_getiuservalue(L, -1, ASY_FLOW_TASK);
-  lua_pushnil(L);
-  lua_setiuservalue(L, -3, ASY_FLOW_TASK);
-  asy_resource_unpin(L, loop, s);
+  asy_resource_push_kept(L, loop, s->res.kept);
+  asy_resource_push_kept(L, loop, s->task);
+  server_let_go(L, loop, s);
   asy_Future *fut = lua_touserdata(L, -1);
   if (fut->state != ASY_FINISHED) asy_flow_close(s);
   if (fut->state == ASY_FAILED) {
@@ -71,12 +76,14 @@ static void server_task_done(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
 static void server_start_task(lua_State *L, asy_Server *server, asy_Stream *s) {
   int stream = lua_gettop(L);
   lua_pushvalue(L, stream);
-  asy_resource_pin(L, server->loop, s);
+  s->res.kept = asy_resource_keep(L, server->loop);
+  lua_pushboolean(L, false); /* a place for the task: once that has been started nothing may fail */
+  s->task = asy_resource_keep(L, server->loop);
   lua_getiuservalue(L, 1, ASY_SERVER_HANDLER);
   lua_pushvalue(L, stream);
   lua_pushvalue(L, stream);
   asy_Task *task = asy_task_new(L, server->loop, 2);
-  lua_setiuservalue(L, stream, ASY_FLOW_TASK);
+  asy_resource_exchange(L, server->loop, s->task);
   s->served.run = server_task_done;
   asy_future_add(&task->fut, &s->served);
   lua_settop(L, stream - 1);
@@ -188,7 +195,7 @@ static void server_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
     lua_pushvalue(L, -2);
     bool ok = asy_error_call(L, loop, 1, "a server lost a connection", NULL, 0);
     if (server->handing) { /* no task was started for it */
-      asy_resource_unpin(L, loop, server->handing);
+      server_let_go(L, loop, server->handing);
       asy_flow_abort(server->handing);
     }
     server->handing = NULL;
