@@ -174,7 +174,7 @@ bench-more: all $(BENCH) ## combinators beside asyncio; curves of growth: some m
 plot: ## bench/comparison.svg from the last `make bench`
 	@$(LUA) bench/plot.lua
 
-guard: all ## instructions of ten operations under callgrind, compared with the record
+guard: all ## instructions of eleven operations under callgrind, compared with the record
 	@$(BENCH_ENV) $(LUA) bench/guard.lua
 
 guard-update: all ## write the record anew: a deliberate change of speed

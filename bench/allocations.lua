@@ -92,6 +92,22 @@ asyncio.run(function()
   measure("create_task and await", 1, nil, function(n)
     return function() for _ = 1, n do create_task(nothing):await() end end
   end)
+
+  measure("TaskGroup:create_task, and its end", 1, nil, function(n)
+    local group = asyncio.TaskGroup()
+    local function start(count)
+      for _ = 1, count do
+        group:create_task(nothing)
+        sleep(0)
+      end
+    end
+    start(2)
+    return function()
+      start(n)
+      sleep(0)
+      getmetatable(group).__close(group)
+    end
+  end)
 end)
 
 asyncio.run(function()

@@ -28,6 +28,12 @@ local OPERATIONS <const> = {
       for i = 1, 100 do tasks[i] = asyncio.create_task(f, i) end
       asyncio.gather(tasks)
     end]] },
+  { "task_group_of_100", 1000, 3000, [[
+    local function f(i) return i end
+    for _ = 1, n / 100 do
+      local group <close> = asyncio.TaskGroup()
+      for i = 1, 100 do group:create_task(f, i) end
+    end]] },
   { "switch_of_100", 2000, 6000, [[
     local tasks = {}
     for i = 1, 100 do

@@ -7,6 +7,7 @@ return {
   sleep = 5839,
   create_and_await = 4095,
   spawn_and_gather = 3168,
+  task_group_of_100 = 3627,
   switch_of_100 = 804,
   future = 6461,
   lock_contended = 3327,

@@ -1207,6 +1207,150 @@ describe("asyncio.TaskGroup", function()
     assert.same({ "x" }, err.exceptions)
   end))
 
+  -- Runs n tasks that do nothing in the group, in places that are free or new.
+  local function pass_through(tg, n)
+    for _ = 1, n do tg:create_task(function() end) end
+    ticks(2)
+  end
+
+  it("cancels in the order of creation, whichever places its tasks have", in_loop(function()
+    local log <const> = {}
+    local t <const> = asyncio.create_task(asyncio.TaskGroup, function(tg)
+      for i = 1, 30 do
+        pass_through(tg, i % 5)
+        tg:create_task(sleeper(i == 9 and 1 or 9, i, log))
+        if i % 4 == 0 then pass_through(tg, 20) end
+      end
+      asyncio.sleep(2)
+      for i = 31, 40 do tg:create_task(sleeper(9, i, log)) end
+    end)
+    asyncio.sleep(3)
+    t:cancel()
+    cancelled(t.await, t)
+    local order <const> = {}
+    for i = 1, 40 do
+      if i ~= 9 then order[#order + 1] = i end
+    end
+    assert.same(order, log)
+  end))
+
+  it("keeps many errors in their order", in_loop(function()
+    local n <const> = helper.scale(3000, 20)
+    local expected <const> = {}
+    local err <const> = group_error(asyncio.TaskGroup, function(tg)
+      pass_through(tg, 10)
+      for i = 1, n do
+        tg:create_task(crashing(9, i))
+        expected[i + 1] = i
+      end
+      tg:create_task(failing(1, 0))
+      expected[1] = 0
+    end)
+    collectgarbage()
+    assert.same(expected, err.exceptions)
+  end))
+
+  it("lets go of its tasks when they have ended", in_loop(function()
+    local alive <const> = setmetatable({}, { __mode = "k" })
+    local loop <const> = asyncio.get_running_loop()
+    local function start(tg, f)
+      for _ = 1, 20 do alive[tg:create_task(f)] = true end
+    end
+    asyncio.TaskGroup(function(tg)
+      tg:create_task(asyncio.sleep, 2)
+      start(tg, function() return {} end)
+      start(tg, function() asyncio.sleep(1) end)
+      start(tg, function() asyncio.current_task():cancel() end)
+      loop:set_task_factory(asyncio.eager_task_factory)
+      start(tg, function() return {} end)
+      loop:set_task_factory(nil)
+      asyncio.sleep(1.5)
+      collectgarbage()
+      collectgarbage()
+      assert.is_nil(next(alive))
+      assert.equal("<TaskGroup tasks=1 entered>", tostring(tg))
+    end)
+  end))
+
+  it("holds a task that has ended until the group has seen it", in_loop(function()
+    local done <const> = {}
+    local err <const> = group_error(asyncio.TaskGroup, function(tg)
+      for i = 1, 10 do
+        tg:create_task(function()
+          done[#done + 1] = i
+          asyncio.get_running_loop():call_soon(collectgarbage)
+          if i == 5 then error("x", 0) end
+        end)
+      end
+    end)
+    assert.same({ "x" }, err.exceptions)
+    assert.equal(10, #done)
+  end))
+
+  it("eager tasks that start tasks in it, at every number of tasks", in_loop(function()
+    local depth <const> = helper.scale(40, 20)
+    asyncio.get_running_loop():set_task_factory(asyncio.eager_task_factory)
+    for first = 0, 17 do
+      local ended, log = 0, {}
+      local function nest(tg, level)
+        if level > 0 then tg:create_task(nest, tg, level - 1) end
+        asyncio.sleep(level % 3)
+        ended = ended + 1
+      end
+      asyncio.TaskGroup(function(tg)
+        for _ = 1, first do tg:create_task(asyncio.sleep, 1) end
+        tg:create_task(nest, tg, depth)
+      end)
+      assert.equal(depth + 1, ended)
+      local err <const> = group_error(asyncio.TaskGroup, function(tg)
+        for i = 1, first do tg:create_task(sleeper(9, i, log)) end
+        local function inner(level)
+          if level > 0 then return tg:create_task(inner, level - 1) end
+          error("inner", 0)
+        end
+        tg:create_task(inner, 20)
+      end)
+      assert.same({ "inner" }, err.exceptions)
+      assert.equal(first, #log)
+    end
+  end))
+
+  -- Lua 5.4 collects everything at each allocation of f.
+  local function pressed(f)
+    if _VERSION ~= "Lua 5.4" then return f() end
+    collectgarbage("incremental", 1, 100, 30)
+    collectgarbage() -- the next collection begins at once
+    local _ <close> = setmetatable({}, { __close = function()
+      collectgarbage("incremental", 200, 100, 13)
+    end })
+    return f()
+  end
+
+  it("a finalizer starts tasks in it while it grows", in_loop(function()
+    local crash <const> = crashing(9, "x")
+    for round = 1, 20 do
+      local by_finalizers, open = 0, true
+      local err <const> = group_error(asyncio.TaskGroup, function(tg)
+        local litter <const> = { __gc = function()
+          if not open then return end
+          by_finalizers = by_finalizers + round
+          for _ = 1, round do tg:create_task(crash) end
+        end }
+        for _ = 1, 7 do tg:create_task(crash) end
+        pressed(function()
+          for _ = 1, 3 do
+            local _ = setmetatable({}, litter)
+            _ = nil
+            tg:create_task(crash) -- the table is collected here, if it was not before
+          end
+        end)
+        open = false
+        tg:create_task(failing(1, "x"))
+      end)
+      assert.equal(11 + by_finalizers, #err.exceptions)
+    end
+  end))
+
   -- peers.md, appendix B, 7
   it("B7: the block swallows the cancellation; cancelling() is 0 afterwards", in_loop(function()
     local err <const> = group_error(function()

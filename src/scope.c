@@ -12,8 +12,9 @@
  * error was raised.
  *
  * Who holds whom: a timeout is held by its `<close>` variable or its C frame, and disarms itself
- * when it is collected. A group is pinned in its loop while it has children, a child's entry lies
- * in the group's table until it has run. */
+ * when it is collected. A group is pinned in its loop while it has children. Their entries lie in
+ * blocks that the group holds, and are used again; the children themselves lie in the group's list
+ * until their entries have run. */
 #include "scope.h"
 
 #include <string.h>
@@ -378,67 +379,132 @@ static int timeout_gc(lua_State *L) {
 
 typedef struct asy_Group asy_Group;
 
-/* A child: a userdata in the group's table, under its address. User value 1: the Task. */
+/* What a group knows of a child, or, in `free`, of none. */
 typedef struct asy_Member {
   asy_Ready entry; /* among the callbacks of the task, or in the ready queue */
-  asy_Link link;   /* in `members` until the entry has run; then, with an error, in `failed` */
+  asy_Link link;   /* in `members` until the entry has run; then in `failed`, with an error, or
+                      in `free` */
   asy_Task *task;
   asy_Group *group;
+  int place; /* of the task in the group's list */
 } asy_Member;
 
-/* User values: GROUP_PARENT, GROUP_MEMBERS. */
+/* User values: the parent; the list of the tasks, with `false` in a place that is free; the newest
+ * block of members, whose only user value is the block before it. */
+enum { GROUP_PARENT = 1, GROUP_TASKS, GROUP_BLOCK, GROUP_UVS = GROUP_BLOCK };
+
+/* How many members there are in the first block; each further one doubles their number, up to a
+ * limit. */
+#define GROUP_FIRST_BLOCK 8
+#define GROUP_MOST_IN_BLOCK 1024
+
 struct asy_Group {
   asy_Loop *loop;
   asy_Task *parent;      /* the task that has entered it; a user value holds it */
   asy_List waiters;      /* asy_Wait.link: the parent, at the exit */
   asy_List members;      /* asy_Member.link: in the order of creation */
   asy_List failed;       /* asy_Member.link: in the order of their errors */
-  int open, errors;      /* lengths of the two lists */
+  asy_List free;         /* asy_Member.link */
+  int open, errors;      /* lengths of `members` and `failed` */
+  int places;            /* members in all blocks, and length of the list of the tasks */
+  bool pinned;           /* kept alive by the loop */
   bool exiting;          /* the body has ended */
   bool aborting;         /* the children have been cancelled */
   bool cancelled_parent; /* because of a child's error: to be uncancelled at the exit */
   bool left;             /* the exit has come to its end */
 };
 
-enum { GROUP_PARENT = 1, GROUP_MEMBERS, GROUP_UVS = GROUP_MEMBERS };
-
 /* Slots of group_close: group, the body's error or nil, the CancelledError to be raised or nil. */
 enum { LEAVE_GROUP = 1, LEAVE_ERROR, LEAVE_CANCELLED };
 
-/* Keep the group at idx alive as long as it has children, or (0) let it go, which needs no memory.
- * [-0, +0, m] */
-static void group_pin(lua_State *L, asy_Group *g, int idx) {
+/* Keep the group at index 1 alive, which has children or will have one. [-0, +0, m] */
+static void group_pin(lua_State *L, asy_Group *g) {
+  if (g->pinned) return;
+  luaL_checkstack(L, 2, NULL);
   asy_shelf_push(L, g->loop->shelf, ASY_LOOP_PINS);
-  if (!lua_istable(L, -1)) { /* the first pin of this loop */
-    lua_pop(L, 1);
-    if (!idx) return;
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    asy_shelf_set(L, g->loop->shelf, ASY_LOOP_PINS);
-  }
-  if (idx)
-    lua_pushvalue(L, idx);
-  else
-    lua_pushnil(L);
+  lua_pushvalue(L, 1);
   lua_rawsetp(L, -2, g);
   lua_pop(L, 1);
+  g->pinned = true;
 }
 
-/* Push the group, which has children: it is pinned. */
+/* [-0, +0, -] */
+static void group_unpin(asy_Group *g) {
+  if (!g->pinned) return;
+  g->pinned = false;
+  lua_pushnil(g->loop->shelf);
+  lua_rawsetp(g->loop->shelf, ASY_LOOP_PINS, g);
+}
+
+/* Push the group, which is pinned. [-0, +1, -] */
 static void group_push(lua_State *L, asy_Group *g) {
-  asy_shelf_push(L, g->loop->shelf, ASY_LOOP_PINS);
-  lua_rawgetp(L, -1, g);
-  lua_remove(L, -2);
+  lua_rawgetp(g->loop->shelf, ASY_LOOP_PINS, g);
+  lua_xmove(g->loop->shelf, L, 1);
 }
 
-/* Push the entry's Task. The group is at idx. */
-static void group_push_task(lua_State *L, int idx, asy_Member *m) {
-  lua_getiuservalue(L, idx, GROUP_MEMBERS);
-  lua_rawgetp(L, -1, m);
-  lua_getiuservalue(L, -1, 1);
-  lua_replace(L, -3);
+/* ---- the members of a group */
+
+static void group_run(lua_State *L, asy_Loop *loop, asy_Ready *entry);
+
+/* Add a block of members to the group at index 1, and their places to its list. [-0, +0, m] */
+static void group_grow(lua_State *L, asy_Group *g) {
+  int count = g->places;
+  if (count < GROUP_FIRST_BLOCK) count = GROUP_FIRST_BLOCK;
+  if (count > GROUP_MOST_IN_BLOCK) count = GROUP_MOST_IN_BLOCK;
+  luaL_checkstack(L, 3, NULL);
+  asy_Member *block = lua_newuserdatauv(L, (size_t)count * sizeof *block, 1);
+  lua_getiuservalue(L, 1, GROUP_TASKS); /* a finalizer may have grown it: look only from here on */
+  for (int i = 1; i <= count; i++) {
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, g->places + i);
+  }
+  lua_getiuservalue(L, 1, GROUP_BLOCK);
+  lua_setiuservalue(L, -3, 1);
+  lua_pop(L, 1);
+  lua_setiuservalue(L, 1, GROUP_BLOCK);
+  for (asy_Member *m = block; m < block + count; m++) {
+    asy_ready_init(&m->entry, group_run);
+    asy_list_append(&g->free, &m->link);
+    m->group = g;
+    m->place = ++g->places;
+  }
+}
+
+/* See to it that a task can be entered in the group at index 1, which needs no memory then. Pins
+ * it last: a finalizer that is run by the other may leave the group. [-0, +0, m] */
+static void group_reserve(lua_State *L, asy_Group *g) {
+  if (ASY_UNLIKELY(asy_list_is_empty(&g->free))) group_grow(L, g);
+  group_pin(L, g);
+}
+
+/* The member of the task on top; the group is at index 1. [-0, +0, -] */
+static asy_Member *group_take_member(lua_State *L, asy_Group *g, asy_Task *task) {
+  asy_Member *m = ASY_CONTAINER(asy_list_take(&g->free), asy_Member, link);
+  m->task = task;
+  lua_getiuservalue(L, 1, GROUP_TASKS);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, m->place);
+  lua_pop(L, 1);
+  return m;
+}
+
+/* The member, which is on no list, has no task any more. The group is at idx. [-0, +0, -] */
+static void group_forget_task(lua_State *L, asy_Group *g, int idx, asy_Member *m) {
+  asy_list_prepend(&g->free, &m->link);
+  lua_getiuservalue(L, idx, GROUP_TASKS);
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, m->place);
   lua_pop(L, 1);
 }
+
+/* Push the member's Task. The group is at idx. */
+static void group_push_task(lua_State *L, int idx, asy_Member *m) {
+  lua_getiuservalue(L, idx, GROUP_TASKS);
+  lua_rawgeti(L, -1, m->place);
+  lua_replace(L, -2);
+}
+
+/* ---- children that end */
 
 /* Cancel all children, in the order of their creation. */
 static void group_abort(lua_State *L, asy_Group *g) {
@@ -475,16 +541,12 @@ static void group_count(lua_State *L, asy_Group *g, int idx, asy_Member *m) {
   if (g->open == 0) {
     for (asy_Link *link = g->waiters.next; link != &g->waiters; link = link->next)
       asy_wait_wake(ASY_CONTAINER(link, asy_Wait, link));
-    group_pin(L, g, 0);
+    group_unpin(g);
   }
-  if (m->task->fut.state == ASY_FAILED) {
+  if (m->task->fut.state == ASY_FAILED)
     group_fail(L, g, idx, m);
-    return;
-  }
-  lua_getiuservalue(L, idx, GROUP_MEMBERS); /* its entry is not needed any more */
-  lua_pushnil(L);
-  lua_rawsetp(L, -2, m);
-  lua_pop(L, 1);
+  else
+    group_forget_task(L, g, idx, m);
 }
 
 static void group_run(lua_State *L, asy_Loop *loop, asy_Ready *entry) {
@@ -507,28 +569,14 @@ static asy_Group *group_enter(lua_State *L, asy_State *S) {
   asy_list_init(&g->waiters);
   asy_list_init(&g->members);
   asy_list_init(&g->failed);
+  asy_list_init(&g->free);
   g->parent = asy_task_current(S);
   g->loop = g->parent->fut.loop;
   asy_task_push(L, g->parent);
   lua_setiuservalue(L, -2, GROUP_PARENT);
-  lua_newtable(L);
-  lua_setiuservalue(L, -2, GROUP_MEMBERS);
+  lua_createtable(L, GROUP_FIRST_BLOCK, 0);
+  lua_setiuservalue(L, -2, GROUP_TASKS);
   return g;
-}
-
-/* Push a new entry, which is in the group's table; the group is at index 1. [-0, +1, m] */
-static asy_Member *group_add(lua_State *L, asy_Group *g) {
-  asy_Member *m = lua_newuserdatauv(L, sizeof *m, 1);
-  asy_ready_init(&m->entry, group_run);
-  asy_list_init(&m->link);
-  m->task = NULL;
-  m->group = g;
-  lua_getiuservalue(L, 1, GROUP_MEMBERS);
-  lua_pushvalue(L, -2);
-  lua_rawsetp(L, -2, m);
-  lua_pop(L, 1);
-  group_pin(L, g, 1);
-  return m;
 }
 
 /***
@@ -555,20 +603,18 @@ static int group_create_task(lua_State *L) {
   if (g->exiting && g->open == 0)
     return luaL_error(L, "the TaskGroup is finished: it takes no more tasks");
   if (g->aborting) return luaL_error(L, "the TaskGroup is shutting down: it takes no more tasks");
-  asy_Member *m = group_add(L, g);
-  lua_insert(L, 2);
-  m->task = asy_task_new(L, g->loop, nargs); /* group, entry, task */
-  lua_pushvalue(L, 3);
-  lua_setiuservalue(L, 2, 1);
-  if (g->open == 0) group_pin(L, g, 1); /* an eager task, or a factory, may have left the group */
-  if (asy_future_is_done(&m->task->fut)) { /* it was started eagerly */
+  group_reserve(L, g);
+  asy_Task *task = asy_task_new(L, g->loop, nargs); /* group, task */
+  group_reserve(L, g); /* an eager task, or a factory, may have used or left the group */
+  asy_Member *m = group_take_member(L, g, task);
+  if (asy_future_is_done(&task->fut)) { /* it was started eagerly */
     group_count(L, g, 1, m);
     return 1;
   }
   asy_list_append(&g->members, &m->link);
   g->open++;
-  asy_future_add(&m->task->fut, &m->entry);
-  if (g->aborting) asy_task_cancel(L, m->task, 0); /* by another one, which it started eagerly */
+  asy_future_add(&task->fut, &m->entry);
+  if (g->aborting) asy_task_cancel(L, task, 0); /* by another one, which it started eagerly */
   return 1;
 }
 
@@ -605,7 +651,7 @@ static void group_check_interrupt(lua_State *L, asy_State *S, int n) {
  * needed. */
 static int group_finish(lua_State *L, asy_State *S, asy_Group *g) {
   g->left = true;
-  group_pin(L, g, 0);
+  group_unpin(g);
   if (g->cancelled_parent && asy_task_uncancel(g->parent) == 0) { /* there was no other but ours */
     lua_pushnil(L);
     lua_replace(L, LEAVE_CANCELLED);

@@ -66,6 +66,29 @@ return {
     check = count_is_zero,
   },
   {
+    name = "a group that grows, also while a task is entered",
+    setup = zero,
+    run = function(asyncio, loop, t)
+      in_task(asyncio, t, function()
+        local _ <close> = setmetatable({}, { __close = function() loop:set_task_factory(nil) end })
+        loop:set_task_factory(asyncio.eager_task_factory)
+        local ended = 0
+        local ok, err = pcall(asyncio.TaskGroup, function(group)
+          for i = 1, 10 do
+            group:create_task(function()
+              if i == 8 then group:create_task(asyncio.sleep, 0) end
+              asyncio.sleep(0)
+              ended = ended + 1
+            end)
+          end
+        end)
+        if asyncio.is(err, asyncio.ExceptionGroup) then error(err.exceptions[1], 0) end
+        assert(ok and ended == 10, err)
+      end)
+    end,
+    check = count_is_zero,
+  },
+  {
     name = "a group one of whose tasks fails",
     setup = zero,
     run = function(asyncio, _, t)
