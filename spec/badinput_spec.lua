@@ -192,6 +192,7 @@ local FUNCTIONS <const> = {
   stderr = "options?", stdin = "options?", stdout = "options?",
   start_server = "callable hosts? port options?",
   start_unix_server = "callable path options?",
+  Future = "loop?",
   Task = "awaitable ...",
   TaskGroup = "callable?",
   to_thread = "job",

@@ -722,6 +722,26 @@ static int loop_create_future(lua_State *L) {
   return 1;
 }
 
+/***
+Make a Future.
+@function Future
+@tparam[opt] Loop loop to which it belongs; default: the running loop, else the current one
+@treturn Future pending
+@waits no
+@raise argument error; an error if the loop is closed, or if there is none
+@usage local f = asyncio.Future(); f:set_result(1); assert(f:await() == 1)
+@see asyncio-future.html#asyncio.Future
+*/
+static int future_make(lua_State *L) {
+  asy_State *S = asy_state(L);
+  asy_Loop *loop = S->running ? S->running : S->current;
+  if (!lua_isnoneornil(L, 1)) loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
+  if (!loop) return luaL_error(L, "no running event loop");
+  if (loop->closed) return luaL_error(L, "the event loop is closed");
+  asy_future_new(L, loop);
+  return 1;
+}
+
 const luaL_Reg *asy_future_methods(void) {
   static const luaL_Reg methods[] = {{"set_result", future_set_result},
                                      {"set_exception", future_set_exception},
@@ -742,7 +762,8 @@ const luaL_Reg *asy_future_methods(void) {
 void asy_future_open(lua_State *L, asy_State *S) {
   static const luaL_Reg meta[] = {{"__tostring", future_tostring}, {NULL, NULL}};
   static const luaL_Reg failure_meta[] = {{"__gc", failure_gc}, {NULL, NULL}};
-  static const luaL_Reg functions[] = {{"isfuture", future_isfuture}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {
+      {"Future", future_make}, {"isfuture", future_isfuture}, {NULL, NULL}};
   static const luaL_Reg loop_methods[] = {{"create_future", loop_create_future}, {NULL, NULL}};
   asy_type_new(L, S, ASY_SLOT_FUTURE, "asyncio.Future", asy_future_methods());
   asy_type_add(L, S, ASY_SLOT_FUTURE, meta);

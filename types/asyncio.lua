@@ -556,6 +556,11 @@ function asyncio.isfuture(x) end
 ---@return asyncio.Future # pending
 function Loop:create_future() end
 
+---Make a Future.
+---@param loop? asyncio.Loop to which it belongs; default: the running loop, else the current one
+---@return asyncio.Future # pending
+function asyncio.Future(loop) end
+
 ---Run awaitables concurrently and wait for all of them.
 ---
 ---Waits: yes. When cancelled: cancels all that are not done; CancelledError is raised when the first of them has ended by it, with `return_exceptions` when all have ended

@@ -4,9 +4,11 @@
 return {
   {
     name = "create_future and its result",
-    covers = { "Loop:create_future", "Future:set_result", "Future:result" },
-    run = function(_, loop)
-      local future = loop:create_future()
+    covers = { "Loop:create_future", "Future", "Future:set_result", "Future:result" },
+    run = function(asyncio, loop)
+      local future = asyncio.Future(loop)
+      future:cancel()
+      future = loop:create_future()
       future:set_result(1, "two", { 3 })
       local a, b, c = future:result()
       assert(a == 1 and b == "two" and c[1] == 3)
