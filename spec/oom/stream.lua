@@ -17,12 +17,15 @@ return {
     covers = { "testing.stream_pair", "Stream:close", "Stream:wait_closed" },
     setup = function(asyncio) assert(asyncio.testing) end,
     run = function(asyncio)
-      local a, b = asyncio.testing.stream_pair()
+      local a, b = asyncio.testing.stream_pair { limit = 1000 }
       a:write("the last words")
       a:close()
       a:wait_closed()
       assert(b:read() == "the last words")
+      local waiting = asyncio.create_task(b.wait_closed, b)
+      asyncio.sleep(0)
       b:close()
+      asyncio.await(waiting)
     end,
   },
   {

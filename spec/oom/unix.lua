@@ -16,7 +16,7 @@ return {
         accepted = writer
         writer:write("x")
       end, path, { mode = tonumber("600", 8) })
-      local conn <close> = asyncio.open_unix_connection(path)
+      local conn <close> = asyncio.open_unix_connection(path, { limit = 1000 })
       local text = conn:read(1)
       if not text then error("not enough memory", 0) end -- in the handler
       assert(text == "x" and conn:get_extra_info("peercred").uid)
