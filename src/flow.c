@@ -506,7 +506,9 @@ void asy_flow_pull(asy_Stream *s) {
   asy_arena_alloc(s->res.loop, &buf);
   if (!buf.len) return; /* he waits again, and libuv tells again */
   long n = asy_sys_read(s->fd, buf.base, buf.len);
-  if (n != UV_EAGAIN) flow_on_read(&s->uv.stream, n == 0 ? UV_EOF : n, &buf);
+  if (n == 0) /* of a reset the system tells only once: somebody who wrote meanwhile has heard it */
+    n = s->write_error == UV_ECONNRESET ? UV_ECONNRESET : UV_EOF;
+  if (n != UV_EAGAIN) flow_on_read(&s->uv.stream, n, &buf);
 }
 
 int asy_flow_read_start(asy_Stream *s) {
