@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* resource.c - see resource.h. The pins of a loop lie in a table on its shelf, made when the first
- * is needed. */
+/* resource.c - see resource.h. The pins of a loop lie in a table on its shelf. */
 #include "resource.h"
 
 #include "wait.h"
@@ -10,19 +9,9 @@ void *asy_resource_box(lua_State *L, asy_State *S, asy_Slot slot, size_t size, i
   return asy_type_create(L, S, slot, size, nuv);
 }
 
-/* Push the table. [-0, +1, m] */
-static void resource_push_pins(lua_State *L, asy_Loop *loop) {
+void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {
   luaL_checkstack(L, 3, NULL);
   asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
-  if (lua_istable(L, -1)) return;
-  lua_pop(L, 1);
-  lua_createtable(L, 0, 1);
-  lua_pushvalue(L, -1);
-  asy_shelf_set(L, loop->shelf, ASY_LOOP_PINS);
-}
-
-void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {
-  resource_push_pins(L, loop);
   lua_insert(L, -2);
   lua_rawsetp(L, -2, key);
   lua_pop(L, 1);
@@ -30,24 +19,20 @@ void asy_resource_pin(lua_State *L, asy_Loop *loop, const void *key) {
 
 void asy_resource_push_pinned(lua_State *L, asy_Loop *loop, const void *key) {
   asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
-  if (lua_istable(L, -1))
-    lua_rawgetp(L, -1, key);
-  else
-    lua_pushnil(L);
+  lua_rawgetp(L, -1, key);
   lua_replace(L, -2);
 }
 
 void asy_resource_unpin(lua_State *L, asy_Loop *loop, const void *key) {
   asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
-  if (lua_istable(L, -1)) {
-    lua_pushnil(L);
-    lua_rawsetp(L, -2, key); /* nil is never inserted: no memory is needed */
-  }
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, key); /* nil is never inserted: no memory is needed */
   lua_pop(L, 1);
 }
 
 int asy_resource_keep(lua_State *L, asy_Loop *loop) {
-  resource_push_pins(L, loop);
+  luaL_checkstack(L, 3, NULL);
+  asy_shelf_push(L, loop->shelf, ASY_LOOP_PINS);
   lua_insert(L, -2);
   int number = luaL_ref(L, -2);
   lua_pop(L, 1);
