@@ -143,6 +143,13 @@ void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot) {
 
 /* ---- arguments */
 
+asy_Loop *asy_opt_loop(lua_State *L, asy_State *S, int arg) {
+  asy_Loop *loop = S->running ? S->running : S->current;
+  if (!lua_isnoneornil(L, arg)) loop = asy_type_check(L, S, arg, ASY_SLOT_LOOP_TYPE);
+  if (!loop) luaL_error(L, "no running event loop");
+  return loop;
+}
+
 double asy_check_seconds(lua_State *L, int arg) {
   int is_number;
   double s = lua_tonumberx(L, arg, &is_number);

@@ -384,6 +384,11 @@ ASY_FUNC void *asy_type_check(lua_State *L, asy_State *S, int arg, asy_Slot slot
 /* The Loop at arg; an error if it is closed. [-0, +0, v] */
 ASY_FUNC asy_Loop *asy_check_loop(lua_State *L, asy_State *S, int arg);
 
+/* The Loop at arg; if that is nil, the running loop, else the current one; an error if there is
+ * none.
+ * [-0, +0, v] */
+ASY_FUNC asy_Loop *asy_opt_loop(lua_State *L, asy_State *S, int arg);
+
 /* The number of seconds at arg; NaN is an argument error. [-0, +0, v] */
 ASY_FUNC double asy_check_seconds(lua_State *L, int arg);
 

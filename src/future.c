@@ -733,10 +733,7 @@ Make a Future.
 @see asyncio-future.html#asyncio.Future
 */
 static int future_make(lua_State *L) {
-  asy_State *S = asy_state(L);
-  asy_Loop *loop = S->running ? S->running : S->current;
-  if (!lua_isnoneornil(L, 1)) loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
-  if (!loop) return luaL_error(L, "no running event loop");
+  asy_Loop *loop = asy_opt_loop(L, asy_state(L), 1);
   if (loop->closed) return luaL_error(L, "the event loop is closed");
   asy_future_new(L, loop);
   return 1;

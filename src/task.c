@@ -124,7 +124,7 @@ static int task_k_base(lua_State *L, int status, lua_KContext ctx) {
   } else {
     task_finish(L, task, lua_gettop(L) - ASY_BASE_HANDLER);
   }
-  lua_pushvalue(L, ASY_BASE_CALLED);
+  lua_pushvalue(L, ASY_BASE_CALLED); /* as task_let_go, from within */
   lua_setiuservalue(L, ASY_BASE_TASK, ASY_TASK_KEPT);
   asy_wait_end(&task->wait);
   return 0;
@@ -649,11 +649,7 @@ All tasks that are not done.
 @see asyncio-task.html#asyncio.all_tasks
 */
 static int task_all_tasks(lua_State *L) {
-  asy_State *S = asy_state(L);
-  asy_Loop *loop = S->running ? S->running : S->current;
-  if (!lua_isnoneornil(L, 1)) loop = asy_type_check(L, S, 1, ASY_SLOT_LOOP_TYPE);
-  if (!loop) return luaL_error(L, "no running event loop");
-  asy_task_push_all(L, loop);
+  asy_task_push_all(L, asy_opt_loop(L, asy_state(L), 1));
   return 1;
 }
 
