@@ -18,14 +18,7 @@ local UNDER_VALGRIND <const> = (os.getenv("SPEC_LUA") or ""):find("valgrind", 1,
 
 -- The same with the two ends of a TCP connection.
 local function it_connects(name, fn)
-  it_runs(name, function()
-    local listener <close> = asyncio.socket()
-    listener:bind("127.0.0.1", 0)
-    listener:listen()
-    local a <close> = asyncio.open_connection(listener:getsockname())
-    local b <close> = listener:accept()
-    fn(a, b)
-  end)
+  it_runs(name, function() on_loop.with_connection(fn) end)
 end
 
 -- The number of the next descriptor: the same again if none was left open.

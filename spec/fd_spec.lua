@@ -37,13 +37,7 @@ local function refuses(message, f, ...)
   return err
 end
 
-local function fails(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  assert.is_true(asyncio.is(err, asyncio.OSError), tostring(err))
-  assert.equal(code, err.code)
-  return err
-end
+local fails <const> = require "spec.on_loop"(it, assert).assert_code
 
 local function close_all(...)
   for _, fd in ipairs { ... } do posix.close(fd) end

@@ -15,6 +15,16 @@ return function(it, assert)
     end)
   end
 
+  -- Call the function with the two ends of a TCP connection.
+  function on_loop.with_connection(fn)
+    local listener <close> = asyncio.socket()
+    listener:bind("127.0.0.1", 0)
+    listener:listen()
+    local a <close> = asyncio.open_connection(listener:getsockname())
+    local b <close> = listener:accept()
+    fn(a, b)
+  end
+
   -- A task that calls the method, and waits there if it has to.
   function on_loop.start(object, method, ...)
     local task <const> = asyncio.create_task(object[method], object, ...)

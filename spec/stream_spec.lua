@@ -7,6 +7,7 @@ local helper <const> = require "spec.helper"
 local on_loop <const> = require "spec.on_loop"(it, assert)
 
 local start <const> = on_loop.start
+local assert_cancelled <const> = on_loop.assert_cancelled
 
 local OSError <const> = asyncio.OSError
 
@@ -21,12 +22,7 @@ end
 local function it_connects(name, fn)
   it(name, function()
     asyncio.run(function()
-      local listener <close> = asyncio.socket()
-      listener:bind("127.0.0.1", 0)
-      listener:listen()
-      local a <close> = asyncio.open_connection(listener:getsockname())
-      local b <close> = listener:accept()
-      asyncio.timeout(30 * helper.SLOW, fn, a, b)
+      on_loop.with_connection(function(a, b) asyncio.timeout(30 * helper.SLOW, fn, a, b) end)
     end)
   end)
 end
@@ -41,10 +37,6 @@ local function assert_raises(class, pattern, fn, ...)
   if class then assert.is_true(asyncio.is(err, class), tostring(err)) end
   assert.matches(pattern, tostring(err))
   return err
-end
-
-local function assert_cancelled(task)
-  assert_raises(asyncio.CancelledError, "", asyncio.await, task)
 end
 
 local function assert_code(code, fn, ...)
@@ -389,27 +381,24 @@ describe("Stream reading, cancelled", function()
     assert.equal("y", third:await())
   end)
 
-  -- Two connections, both of which get bytes before the loop polls: who runs first does something
-  -- to the second reader, who is woken but has not taken his bytes from the kernel.
-  local function it_reads_second(name, act, check)
+  -- Two connections, both of which get something before the loop polls: who runs first does
+  -- something to the second reader, who is woken but has not taken his bytes from the kernel.
+  local function it_reads_second(name, act, check, send)
     it_connects(name, function(a, b)
-      local listener <close> = asyncio.socket()
-      listener:bind("127.0.0.1", 0)
-      listener:listen()
-      local c <close> = asyncio.open_connection(listener:getsockname())
-      local d <close> = listener:accept()
-      local second
-      local first <const> = spawn(function()
-        local got <const> = b:recv(10)
-        act(second, d)
-        return got
+      on_loop.with_connection(function(c, d)
+        local second
+        local first <const> = spawn(function()
+          local got <const> = b:recv(10)
+          act(second, d)
+          return got
+        end)
+        second = start(d, "recv", 10)
+        asyncio.sleep(0)
+        a:sendall("one")
+        if send then send(c) else c:sendall("two") end
+        assert.equal("one", first:await())
+        check(second, d, c)
       end)
-      second = start(d, "recv", 10)
-      asyncio.sleep(0)
-      a:sendall("one")
-      c:sendall("two")
-      assert.equal("one", first:await())
-      check(second, d, c)
     end)
   end
 
@@ -436,24 +425,14 @@ describe("Stream reading, cancelled", function()
     assert_code("ECANCELED", second.await, second)
   end)
 
-  it_connects("over TCP: woken by a reset, of which another one who writes is told first",
-    function(a, b)
-    local listener <close> = asyncio.socket()
-    listener:bind("127.0.0.1", 0)
-    listener:listen()
-    local c <const> = asyncio.open_connection(listener:getsockname())
-    local d <close> = listener:accept()
-    local first <const> = spawn(function()
-      b:recv(10)
-      assert_code("ECONNRESET", d.sendall, d, "x")
-    end)
-    local second <const> = start(d, "recv", 10)
-    asyncio.sleep(0)
-    a:sendall("one")
+  it_reads_second("over TCP: woken by a reset, of which another one who writes is told first",
+    function(_, d)
+    assert_code("ECONNRESET", d.sendall, d, "x")
+  end, function(second)
+    assert_code("ECONNRESET", second.await, second)
+  end, function(c)
     c:setsockopt("linger", 0)
     c:abort()
-    first:await()
-    assert_code("ECONNRESET", second.await, second)
   end)
 
   it_reads_second("over TCP: woken, and another reader queues behind", function(_, d)
