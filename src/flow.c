@@ -463,13 +463,11 @@ int asy_flow_feed(asy_Stream *s, const char *data, size_t n) {
   return err;
 }
 
-/* Does somebody wait who is content with any number of bytes, and can take them himself? Not while
- * output waits: of a connection that was reset the system tells only once, and libuv, which writes
- * after it has read, would be the one to hear it. */
+/* Does somebody wait who is content with any number of bytes, and can take them himself? */
 static bool flow_has_taker(const asy_Stream *s) {
   asy_Link *link = asy_list_first(&s->readers);
   return ASY_SYS_READS_ALL && link && s->need <= 1 && s->input.buffer.count == 0 &&
-         !asy_flow_first_output(s) && flow_wait_of(link)->state == ASY_WAIT_PARKED;
+         flow_wait_of(link)->state == ASY_WAIT_PARKED;
 }
 
 /* Bytes are there. A taker reads them in his own turn (libuv is told "no room", and leaves it at
@@ -506,7 +504,8 @@ void asy_flow_pull(asy_Stream *s) {
   asy_arena_alloc(s->res.loop, &buf);
   if (!buf.len) return; /* he waits again, and libuv tells again */
   long n = asy_sys_read(s->fd, buf.base, buf.len);
-  if (n == 0) /* of a reset the system tells only once: somebody who wrote meanwhile has heard it */
+  if (n ==
+      0) /* of a reset the system tells only once: libuv, or who wrote meanwhile, has heard it */
     n = s->write_error == UV_ECONNRESET ? UV_ECONNRESET : UV_EOF;
   if (n != UV_EAGAIN) flow_on_read(&s->uv.stream, n, &buf);
 }
