@@ -504,9 +504,9 @@ void asy_flow_pull(asy_Stream *s) {
   asy_arena_alloc(s->res.loop, &buf);
   if (!buf.len) return; /* he waits again, and libuv tells again */
   long n = asy_sys_read(s->fd, buf.base, buf.len);
-  if (n ==
-      0) /* of a reset the system tells only once: libuv, or who wrote meanwhile, has heard it */
-    n = s->write_error == UV_ECONNRESET ? UV_ECONNRESET : UV_EOF;
+  bool broken = s->write_error && s->write_error != UV_EPIPE;
+  if (n == 0 && broken) n = s->write_error; /* the system tells only once: who wrote has heard it */
+  if (n == 0) n = UV_EOF;
   if (n != UV_EAGAIN) flow_on_read(&s->uv.stream, n, &buf);
 }
 
